@@ -1,0 +1,81 @@
+# mpmjax: everything a newcomer or a developer runs. Needs only make and Python 3.11 or newer; the rest is installed
+# into $(VENV) when a target first needs it, and again when pyproject.toml changes.
+
+VENV ?= .venv
+PYTHON ?=
+DEMO_DIR ?= demo-output
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow test-faults test-gpu check fix bench bench-gpu wheel clean
+
+help: ## show this list
+	@echo "usage: make TARGET [VENV=dir] [PYTHON=python3.12] [ARGS='...']"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.installed-core ## screen a made-up district; maps, targets and report land in demo-output/
+	$(BIN)/mpmjax demo --output "$(DEMO_DIR)"
+
+test: $(VENV)/.installed-dev ## the quick tests (ARGS go to pytest)
+	$(PYTEST) -n $(WORKERS) $(ARGS)
+
+test-slow: $(VENV)/.installed-dev ## the tests that take minutes: real districts, large rasters
+	$(PYTEST) -n $(WORKERS) -m slow $(ARGS)
+
+test-faults: $(VENV)/.installed-dev ## the tests that kill processes and fill disks
+	$(PYTEST) -m faults $(ARGS)
+
+test-gpu: $(VENV)/.installed-dev ## the tests that need an NVIDIA GPU (pip install -e '.[cuda12]' or '.[cuda13]' first)
+	$(PYTEST) -m gpu $(ARGS)
+
+check: $(VENV)/.installed-dev ## lint, format, types, structure; changes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(PYTEST) -q tests/test_architecture.py
+
+fix: $(VENV)/.installed-dev ## let ruff mend and format what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-bench ## gate, time and report the hot loops (ARGS go to benchmarks.run)
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-gpu: $(VENV)/.installed-bench ## the same for the CUDA forms
+	$(BIN)/python -m benchmarks.run --backend cuda $(ARGS)
+
+wheel: $(VENV)/.installed-dev ## build dist/mpmjax-*.whl
+	$(BIN)/python -m build --wheel
+
+clean: ## remove build products, caches and demo-output/; the environment stays
+	rm -rf build dist demo-output .pytest_cache .ruff_cache .hypothesis
+	find src kernels examples benchmarks tests -depth -name __pycache__ -exec rm -rf {} +
+
+# The first Python that is new enough and can make an environment, unless PYTHON names one.
+$(BIN)/python:
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3.12 python3.13 python3.11 python3 python); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "making $(VENV) with $$("$$python" -c 'import sys; print(sys.executable)')"; \
+			exec "$$python" -m venv "$(VENV)"; \
+		fi; \
+	done; \
+	echo "mpmjax needs Python 3.11 or newer with its venv module$(if $(PYTHON),: PYTHON=$(PYTHON) is not that)." >&2; \
+	echo "Install one (on Debian and Ubuntu: apt install python3 python3-venv), or say where it is:" >&2; \
+	echo "    make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	exit 1
+
+$(VENV)/.installed-core: pyproject.toml | $(BIN)/python
+	@echo "installing mpmjax into $(VENV): about a minute, 1.2 GB"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch "$@"
+
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	@echo "installing mpmjax with its '$*' extra into $(VENV): about a minute, 1.2 GB"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch "$@"

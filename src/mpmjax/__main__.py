@@ -1,0 +1,5 @@
+"""python -m mpmjax"""
+
+from mpmjax.cli import main
+
+main()

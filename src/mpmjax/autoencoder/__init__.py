@@ -1,0 +1,1 @@
+"""The LSTM autoencoder in JAX: network, training, saved form. Knows nothing of rasters."""

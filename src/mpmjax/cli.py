@@ -1,0 +1,152 @@
+"""The command line: arguments in, sentences out, no science. Commands import what they need when they run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mpmjax.errors import MpmError
+
+PROJECT = click.argument("project", type=click.Path(path_type=Path))
+OUTPUT = click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Folder of the outputs. Default: mpmjax-output beside PROJECT."
+)
+STRICT = click.option("--strict", is_flag=True, help="Exit with status 1 when there are warnings.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="mpmjax")
+def cli() -> None:
+    """Screen large areas for mineral deposits without labels.
+
+    Exit status: 0 ok, 1 warnings under --strict, 2 usage, project file or data, 3 some tiles failed, 4 disk, 5 memory.
+    """
+
+
+@cli.command()
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for district and outputs.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=7, show_default=True, help="Seed of the district.")
+def demo(output: Path, seed: int) -> None:
+    """Make a synthetic 1:100,000 sheet with planted Cu-Au deposits and run it."""
+    from mpmjax import pipeline
+    from mpmjax.synthetic import make_kajan_like
+
+    click.echo(f"Making a synthetic district in {output / 'district'}", err=True)
+    project = make_kajan_like(output / "district", seed=seed)
+    _show(pipeline.run(project, output, say=_say, command=f"mpmjax demo --output {output}"), output)
+
+
+@cli.command()
+@PROJECT
+@STRICT
+def check(project: Path, strict: bool) -> None:
+    """Look at the project file and its data, and say what is wrong. Writes nothing."""
+    from mpmjax.project import load_project
+    from mpmjax.stages.check import check as look
+
+    findings = look(load_project(project))
+    click.echo("\n".join(findings.lines))
+    for text in findings.errors:
+        click.echo(f"Error: {text}", err=True)
+    for text in findings.warnings:
+        click.echo(f"Warning: {text}", err=True)
+    if findings.errors:
+        sys.exit(2)
+    if findings.warnings and strict:
+        sys.exit(1)
+
+
+@cli.command()
+@PROJECT
+@OUTPUT
+@STRICT
+def run(project: Path, output: Path | None, strict: bool) -> None:
+    """Fit on a district and screen it: maps, ranked targets, report."""
+    from mpmjax import pipeline
+
+    record = pipeline.run(project, output, say=_say, command=f"mpmjax run {project}")
+    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+    if record["warnings"] and strict:
+        sys.exit(1)
+
+
+@cli.command()
+@PROJECT
+@OUTPUT
+def fit(project: Path, output: Path | None) -> None:
+    """Fit only: a Screener to screen other districts with."""
+    from mpmjax import pipeline
+
+    pipeline.fit(project, output, say=_say)
+    click.echo(f"Screener in {output or project.absolute().parent / pipeline.OUTPUT}")
+
+
+@cli.command()
+@PROJECT
+@click.option(
+    "--screener", "-s", type=click.Path(path_type=Path), required=True, help="Folder or file that `mpmjax fit` wrote."
+)
+@OUTPUT
+def screen(project: Path, screener: Path, output: Path | None) -> None:
+    """Screen a district with a Screener fitted elsewhere."""
+    from mpmjax import pipeline
+
+    record = pipeline.screen(project, screener, output, say=_say, command=f"mpmjax screen {project}")
+    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+
+
+@cli.command()
+@PROJECT
+@OUTPUT
+def validate(project: Path, output: Path | None) -> None:
+    """Judge the maps of a finished run by known occurrences."""
+    from mpmjax import pipeline
+
+    record = pipeline.validate(project, output, say=_say)
+    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+
+
+@cli.command()
+@click.argument("output", type=click.Path(path_type=Path))
+def report(output: Path) -> None:
+    """Draw report.html of a finished run again."""
+    from mpmjax import pipeline
+
+    click.echo(pipeline.report(output))
+
+
+def main() -> None:
+    """Entry point: an MpmError becomes its sentence and its exit status; anything else is a bug and shows itself."""
+    try:
+        cli()
+    except MpmError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_status)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _show(record: dict[str, Any], output: Path) -> None:
+    """The few numbers that people look for first."""
+    grid, groups = record["grid"], record["groups"]
+    click.echo(
+        f"{record['project']['name']}: {grid['valid_cells']:,} cells, {grid['area_km2']:,.0f} km2, "
+        f"{groups['k']} groups, {record['target_count']} targets"
+    )
+    for target in record["targets"][:5]:
+        drivers = ", ".join(target["drivers"])
+        click.echo(
+            f"  {target['rank']:>2}  {target['area_km2']:8.2f} km2  at {target['lon']:.4f}, {target['lat']:.4f}  "
+            f"prospectivity {target['prospectivity']:.3f}  confidence {target['confidence']:.2f}  by {drivers}"
+        )
+    if record["validation"]:
+        click.echo(f"AUC on {record['validation']['occurrences']} known occurrences (never used for fitting):")
+        for name, figures in record["validation"]["methods"].items():
+            interval = "" if figures["auc_low"] is None else f"  [{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
+            click.echo(f"  {name:<14} {figures['auc']:.3f}{interval}")
+    click.echo(f"Open {output / 'report.html'}; the maps and targets.gpkg open in QGIS.")

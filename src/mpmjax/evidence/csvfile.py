@@ -1,0 +1,113 @@
+"""Tables of points: CSV files with two columns of coordinates.
+
+The header names them, in upper or lower case: lon,lat (longitude,latitude) in degrees, or x,y (easting,northing).
+Columns are separated by comma, semicolon or tab, numbers written with a point, the text is UTF-8.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from pyproj import CRS
+
+from mpmjax.errors import DataError, DataWarning
+from mpmjax.evidence.vectorfile import parse_crs
+
+CSV_SUFFIXES = {".csv", ".txt", ".tsv"}
+LON_LAT = (("lon", "lat"), ("longitude", "latitude"), ("long", "lat"))
+X_Y = (("x", "y"), ("easting", "northing"))
+
+
+def read_coordinates(path: Path, label: str, *, crs: str | None, planar_crs: str) -> tuple[np.ndarray, np.ndarray, CRS]:
+    """Points of a CSV and their CRS. Rows without coordinates are left out with a DataWarning.
+
+    Args:
+        label: what messages call the file.
+        crs: of x,y; or, if it is geographic, of lon,lat in place of EPSG:4326.
+        planar_crs: of x,y where `crs` is None.
+
+    Returns:
+        x and y (lon and lat), float64 [n], and their CRS. With both pairs of columns lon,lat are used, because what
+        they mean needs no `crs`; x,y are if `crs` is projected.
+
+    Raises:
+        DataError: missing or unreadable file, no rows, no such columns, a cell that is no number, or an unknown CRS.
+    """
+    header, rows = _table(path, label)
+    stated = None if crs is None else parse_crs(crs, label)
+    lon_lat, x_y = _columns(header, LON_LAT), _columns(header, X_Y)
+    if lon_lat is not None and (stated is None or stated.is_geographic or x_y is None):
+        columns, own = lon_lat, stated if stated is not None and stated.is_geographic else CRS.from_epsg(4326)
+    elif x_y is not None:
+        columns, own = x_y, CRS.from_user_input(planar_crs) if stated is None else stated
+    else:
+        raise DataError(
+            f"{label}: no columns named lon,lat (longitude,latitude) or x,y (easting,northing); the header is: "
+            f"{', '.join(header[:20])}. Rename the columns that hold the coordinates."
+        )
+    lines, x, y = _coordinates(rows, header, columns, label)
+    wrong = np.flatnonzero((np.abs(y) > 90) | (np.abs(x) > 360)) if own.is_geographic else []
+    if len(wrong):
+        i = wrong[0]
+        raise DataError(
+            f"{label}, line {lines[i]}: longitude {x[i]:g}, latitude {y[i]:g} lie beyond 360 and 90 degrees. Are the "
+            "columns exchanged, or in metres? Coordinates in metres are named x,y and need their crs."
+        )
+    return x, y, own
+
+
+def _table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and rows of a CSV; a row comes with its line number."""
+    if not path.is_file():
+        raise DataError(f"{label}: no such file.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            delimiter = max(",;\t", key=first.count)
+            header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+            reader = csv.reader(file, delimiter=delimiter)
+            rows = [(reader.line_num + 1, row) for row in reader if any(cell.strip() for cell in row)]
+    except OSError as error:
+        raise DataError(f"{label}: cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{label}: no CSV in UTF-8 ({error}). Save it again as CSV UTF-8.") from error
+    if not rows:
+        raise DataError(f"{label}: the table has no rows.")
+    return header, rows
+
+
+def _columns(header: Sequence[str], names: Sequence[tuple[str, str]]) -> tuple[int, int] | None:
+    lower = [name.lower() for name in header]
+    for first, second in names:
+        if first in lower and second in lower:
+            return lower.index(first), lower.index(second)
+    return None
+
+
+def _coordinates(
+    rows: list[tuple[int, list[str]]], header: Sequence[str], columns: tuple[int, int], label: str
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """Line numbers and the two columns, float64 [n]; rows where both are blank are left out with a warning."""
+    lines, pairs, blank = [], [], 0
+    for line, row in rows:
+        texts = [row[column].strip() if column < len(row) else "" for column in columns]
+        if not any(texts):
+            blank += 1
+            continue
+        try:
+            pairs.append((float(texts[0]), float(texts[1])))
+        except ValueError as error:
+            names = " and ".join(repr(header[column]) for column in columns)
+            raise DataError(
+                f"{label}, line {line}: {names} hold {texts[0]!r} and {texts[1]!r}, which are not two numbers. "
+                "Write decimal degrees or metres, with a point."
+            ) from error
+        lines.append(line)
+    if blank:
+        warnings.warn(f"{label}: {blank} of {len(rows)} rows have no coordinates.", DataWarning, stacklevel=2)
+    x, y = np.asarray(pairs, np.float64).reshape(-1, 2).T
+    return lines, x, y

@@ -1,0 +1,35 @@
+"""A section of the project file and what its source says of itself, put together into a Layer."""
+
+from __future__ import annotations
+
+from mpmjax.evidence.raster import RasterSource
+from mpmjax.project import LayerSection
+from mpmjax.types import Layer
+
+DIRECTIONS = {"high": 1, "low": -1, None: 0}
+
+
+def direction(section: LayerSection) -> int:
+    """+1, -1 or 0. An explicit membership, and a layer that is one, say by themselves what is favourable."""
+    if section.direction is None and (section.membership is not None or section.role in ("membership", "category")):
+        return 1
+    return DIRECTIONS[section.direction]
+
+
+def raster_layer(section: LayerSection, source: RasterSource) -> Layer:
+    """The layer as its source holds it, before it is laid on the grid."""
+    return Layer(
+        name=section.name,
+        role=section.role,
+        path=source.path,
+        band=source.band,
+        dtype=source.dtype,
+        nodata=source.nodata,
+        scale=source.scale,
+        offset=source.offset,
+        valid_range=section.valid_range,
+        masked=source.masked,
+        direction=direction(section),
+        weight=section.weight,
+        source=str(source.path),
+    )

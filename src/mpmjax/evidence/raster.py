@@ -1,0 +1,282 @@
+"""Raster sources: looked at before anything else, then laid on the grid, cell for cell.
+
+A source that already lies on the grid is used as it is. Any other is warped once, in strips of fixed height, so that
+its cells do not depend on tiles or threads.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import MaskFlags, Resampling
+from rasterio.errors import CRSError, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform, transform_bounds
+from rasterio.windows import Window
+
+from mpmjax.errors import DataError
+from mpmjax.stream.files import publish
+from mpmjax.stream.reader import open_raster, valid_cells
+from mpmjax.stream.tiles import strips
+from mpmjax.types import Grid, Layer
+
+COARSENING = 1.5
+"""From this ratio of cell sizes on, cells are averaged; below it, interpolated."""
+
+
+TOLERANCE = 1e-3
+"""Cells by which GDAL may approximate coordinates (its own default is 0.125; with 0 rasterio 1.4 has no transformer)."""
+
+
+@dataclass(frozen=True)
+class RasterSource:
+    """What a raster file says of itself, with the project's corrections (crs, nodata) applied."""
+
+    name: str
+    path: Path
+    band: int
+    crs: CRS
+    transform: Affine
+    width: int
+    height: int
+    dtype: str
+    nodata: float | None
+    scale: float
+    offset: float
+    masked: bool
+
+    def bounds_in(self, crs: str) -> tuple[float, float, float, float]:
+        """(xmin, ymin, xmax, ymax) of the whole file in another CRS."""
+        corners = [self.transform @ xy for xy in _corners(self.width, self.height)]
+        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        return transform_bounds(self.crs, crs, min(xs), min(ys), max(xs), max(ys))
+
+    def lies_on(self, grid: Grid) -> bool:
+        """Whether every cell of the file is the grid's cell of the same row and column (to 1/1000 cell)."""
+        if (self.height, self.width) != grid.shape or self.crs != CRS.from_user_input(grid.crs):
+            return False
+        pairs = zip(_corners(self.width, self.height), _corners(self.width, self.height), strict=True)
+        tolerance = 1e-3 * min(grid.cell_size)
+        return all(math.dist(self.transform @ a, grid.transform @ b) < tolerance for a, b in pairs)
+
+
+def _corners(width: int, height: int) -> tuple[tuple[int, int], ...]:
+    return (0, 0), (width, 0), (0, height), (width, height)
+
+
+def inspect_raster(
+    path: Path, name: str, *, band: int = 1, crs: str | None = None, nodata: float | None = None
+) -> RasterSource:
+    """Open a raster source and refuse what cannot become a layer.
+
+    Args:
+        name: the layer's, for messages.
+        crs, nodata: override what the file says.
+
+    Raises:
+        DataError: missing or unreadable file, no such band, complex values, no CRS, or a file cut short.
+    """
+    where = f"layer {name!r}: {path}"
+    with open_raster(path) as dataset:
+        if band > dataset.count:
+            raise DataError(f"{where}: band {band} asked for, the file has {dataset.count}.")
+        dtype = dataset.dtypes[band - 1]
+        if dtype.startswith("complex"):
+            raise DataError(
+                f"{where}, band {band}: complex values ({dtype}) have no order and cannot be evidence. "
+                "Write the amplitude or the phase to a file and name that."
+            )
+        declared = dataset.nodatavals[band - 1]
+        flags = dataset.mask_flag_enums[band - 1]
+        _refuse_cut_short(dataset, band, where)
+        return RasterSource(
+            name=name,
+            path=path,
+            band=band,
+            crs=_crs(dataset.crs, crs, where),
+            transform=dataset.transform,
+            width=dataset.width,
+            height=dataset.height,
+            dtype=dtype,
+            nodata=nodata if nodata is not None else declared,
+            scale=dataset.scales[band - 1],
+            offset=dataset.offsets[band - 1],
+            masked=nodata is None and MaskFlags.per_dataset in flags,
+        )
+
+
+def _crs(found: CRS | None, stated: str | None, where: str) -> CRS:
+    if stated is not None:
+        return parse_crs(stated, where)
+    if not found:
+        raise DataError(
+            f'{where}: the file states no CRS. If you know it, add crs = "EPSG:..." to this layer in the project file.'
+        )
+    return found
+
+
+def parse_crs(text: str, where: str) -> CRS:
+    """A CRS from 'EPSG:...', WKT or PROJ text.
+
+    Raises:
+        DataError: it is none that PROJ knows.
+    """
+    try:
+        return CRS.from_user_input(text)
+    except CRSError as error:
+        raise DataError(f'{where}: crs = "{text}" is no known CRS; write it like "EPSG:32639".') from error
+
+
+def _refuse_cut_short(dataset: rasterio.DatasetReader, band: int, where: str) -> None:
+    """A TIFF whose last blocks lie beyond the end of the file opens well and fails hours later: look now."""
+    if dataset.driver != "GTiff":
+        return
+    length = os.path.getsize(dataset.name)
+    block_rows, block_cols = dataset.block_shapes[band - 1]
+    across, down = -(-dataset.width // block_cols), -(-dataset.height // block_rows)
+    # The far blocks were written last in every file seen; all of them are looked at up to a million.
+    step = max(1, across * down // 1_000_000)
+    for index in (*range(0, across * down, step), across * down - 1):
+        key = f"{index % across}_{index // across}"
+        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{key}", "TIFF", band)
+        size = dataset.get_tag_item(f"BLOCK_SIZE_{key}", "TIFF", band)
+        if offset is not None and size is not None and int(offset) + int(size) > length:
+            raise DataError(
+                f"{where}, band {band}: the file is cut short: block {key} ends at byte {int(offset) + int(size)}, "
+                f"the file has {length}. Fetch or copy it again."
+            )
+
+
+def choose_resampling(source: RasterSource, grid: Grid, role: str, stated: str | None) -> str:
+    """nearest for classes, average when coarsening, bilinear else, unless the project states one."""
+    if stated is not None:
+        return stated
+    if role == "category":
+        return "nearest"
+    left, bottom, right, top = source.bounds_in(source.crs.to_wkt())
+    native, _, _ = calculate_default_transform(
+        source.crs, grid.crs, source.width, source.height, left=left, bottom=bottom, right=right, top=top
+    )
+    ratio = math.sqrt(abs(grid.transform.determinant) / abs(native.determinant))
+    return "average" if ratio >= COARSENING else "bilinear"
+
+
+def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scratch: Path) -> Layer:
+    """The layer on the grid: the file itself where it already lies there, else a warped copy in `scratch`.
+
+    Args:
+        layer: the layer as the source holds it (its nodata, scale, offset, valid_range).
+        resampling: nearest, bilinear or average.
+
+    Returns:
+        The layer with path, band, dtype and nodata of the file to read from now on.
+
+    Raises:
+        DataError: a block of the source cannot be decoded.
+    """
+    if source.lies_on(grid):
+        return layer
+    if layer.valid_range is not None:
+        # Values outside the range must be gone before neighbours are mixed, or they bleed into them.
+        source = _without_invalid(source, layer, scratch)
+    # Exactly representable as float32: 8- and 16-bit integers and float32 itself.
+    dtype = "float32" if np.dtype(source.dtype).itemsize <= 2 or source.dtype == "float32" else "float64"
+    target = scratch / f"{layer.name}.tif"
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        _warp(source, grid, Resampling[resampling], dtype, temporary)
+    except RasterioError as error:
+        raise DataError(
+            f"layer {layer.name!r}: {source.path}, band {source.band}: cannot be read ({error.__cause__ or error}). "
+            "The file is damaged or cut short: fetch it again, or make a new copy with gdal_translate."
+        ) from error
+    publish(temporary, target)
+    return Layer(
+        name=layer.name,
+        role=layer.role,
+        path=target,
+        band=1,
+        dtype=dtype,
+        nodata=None,  # NaN in the warped copy
+        scale=layer.scale,
+        offset=layer.offset,
+        valid_range=layer.valid_range,
+        direction=layer.direction,
+        weight=layer.weight,
+        source=layer.source,
+    )
+
+
+def _warp(source: RasterSource, grid: Grid, resampling: Resampling, dtype: str, target: Path) -> None:
+    with (
+        open_raster(source.path) as dataset,
+        WarpedVRT(
+            dataset,
+            src_crs=source.crs,
+            src_nodata=source.nodata,
+            crs=grid.crs,
+            transform=grid.transform,
+            width=grid.width,
+            height=grid.height,
+            resampling=resampling,
+            tolerance=TOLERANCE,
+            nodata=math.nan,
+            dtype=dtype,
+            add_alpha=source.masked,
+        ) as warped,
+        rasterio.open(target, "w", **working_profile(grid, dtype)) as out,
+    ):
+        for strip in strips(grid, 256):
+            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
+            values = warped.read(source.band, window=window)
+            if source.masked:
+                values[warped.read(warped.count, window=window) < 128] = np.nan
+            out.write(values, 1, window=window)
+
+
+def working_profile(grid: Grid, dtype: str) -> dict[str, object]:
+    """GeoTIFF options of a prepared layer: lossless, quick to decode, written by one thread."""
+    return {
+        "driver": "GTiff",
+        "width": grid.width,
+        "height": grid.height,
+        "count": 1,
+        "dtype": dtype,
+        "crs": grid.crs,
+        "transform": grid.transform,
+        "nodata": math.nan,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "zstd",
+        "zstd_level": 1,
+        "bigtiff": "if_safer",
+    }
+
+
+def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
+    """A float64 copy of the source on its own cells, NaN where the layer is missing."""
+    target = scratch / f"{layer.name}.valid.tif"
+    own = Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
+    with (
+        open_raster(source.path) as dataset,
+        rasterio.open(target, "w", **working_profile(own, "float64")) as out,
+    ):
+        for strip in strips(own, 256):
+            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
+            raw = dataset.read(source.band, window=window)
+            valid = valid_cells(raw, layer)
+            if source.masked:
+                valid &= dataset.read_masks(source.band, window=window) > 0
+            out.write(np.where(valid, raw.astype(np.float64), np.nan), 1, window=window)
+    return RasterSource(
+        source.name, target, 1, source.crs, source.transform, source.width, source.height, "float64", None,
+        source.scale, source.offset, masked=False,
+    )  # fmt: skip

@@ -1,0 +1,231 @@
+"""Vector sources: faults, intrusions, contacts -> features in the grid's CRS -> exact distance on the grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+import shapely
+from affine import Affine
+from pyproj import CRS, Transformer
+from rasterio.errors import RasterioError
+from rasterio.features import rasterize
+from rasterio.windows import Window
+
+from mpmjax.errors import DataError, DiskError
+from mpmjax.evidence.raster import working_profile
+from mpmjax.evidence.vectorfile import VectorFile, are_finite, open_vector, read_geometries, total_bounds
+from mpmjax.ops.distance import distance
+from mpmjax.stream.files import publish
+from mpmjax.types import Grid
+
+STRIP_ROWS = 256
+"""Rows burnt and written at a time: one row of blocks of the file. Fixed, so that no setting can change a byte."""
+
+_EARTH_RADIUS = 6.37e6
+
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a vector source near a grid.
+
+    Attributes:
+        geometries: shapely geometries in the grid's CRS, object [n], n >= 1.
+        notes: what was repaired or left out, as sentences.
+    """
+
+    geometries: np.ndarray
+    notes: tuple[str, ...]
+
+
+def read_features(
+    path: Path, grid: Grid, *, where: str | None = None, pad: float = 0.0, crs: str | None = None, name: str
+) -> Features:
+    """Features that meet the grid or the margin around it, in the grid's CRS.
+
+    What lies far outside may be cut off. Long edges are divided before they are projected, so that they bend as they
+    should, to about a hundredth of a cell.
+
+    Args:
+        where: attribute filter, the part of an OGR SQL statement after WHERE.
+        pad: width of the margin in metres, >= 0.
+        crs: overrides a missing or wrong CRS of the file.
+        name: the layer's, for messages.
+
+    Raises:
+        DataError: the file cannot be used (missing, unknown format, damaged, no CRS), `where` is wrong or selects
+            nothing, or no feature is near the grid.
+    """
+    file = open_vector(path, f"layer {name!r}", crs=crs)
+    xmin, ymin, xmax, ymax = grid.bounds
+    area = (xmin - pad, ymin - pad, xmax + pad, ymax + pad)
+    target = CRS.from_user_input(grid.crs)
+    notes: list[str]
+    if file.crs == target:
+        geometries, notes = read_geometries(file, where=where, bbox=area)
+    else:
+        bbox = _area_in(file.crs, target, area)
+        geometries, notes = read_geometries(file, where=where, bbox=bbox)
+        if bbox is not None:
+            units = max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / max(area[2] - area[0], area[3] - area[1])
+            geometries = shapely.segmentize(_cut(geometries, bbox), units * _longest_edge(grid))
+        projected = _project(geometries, Transformer.from_crs(file.crs, target, always_xy=True))
+        usable = are_finite(projected)
+        if not usable.all():
+            notes.append(
+                f"{file.label}: {int((~usable).sum())} of {usable.size} features near the grid cannot be projected to "
+                "its CRS and were left out."
+            )
+        geometries = projected[usable]
+    geometries = geometries[shapely.intersects(shapely.box(*area), geometries)]
+    if not geometries.size:
+        raise DataError(_none_near(file, grid, target, where, pad))
+    return Features(geometries, tuple(notes))
+
+
+def vector_distance(
+    path: Path,
+    grid: Grid,
+    out: Path,
+    *,
+    where: str | None = None,
+    search_distance: float = 0.0,
+    crs: str | None = None,
+    name: str,
+    scratch: Path,
+) -> list[str]:
+    """Distance from every cell of the grid to the nearest feature, as a GeoTIFF on the grid.
+
+    The features are burnt onto cells (every cell that they touch), on a frame that reaches `search_distance` beyond
+    the grid, so that a fault just outside counts; the distance between cell centres is exact (ops/distance.py). It is
+    not cut off at `search_distance`. The bytes of the file depend on the features, the grid and `search_distance` only.
+
+    Args:
+        out: the file to write: float32, metres, >= 0, no nodata.
+        search_distance: how far beyond the grid features are looked for, in metres, >= 0.
+        where, crs, name: as in `read_features`.
+        scratch: folder for an intermediate file.
+
+    Returns:
+        Notes, as sentences: what `read_features` noticed, and how many cells may have a nearer feature further out.
+
+    Raises:
+        DataError: as `read_features`.
+        DiskError: a file cannot be written.
+    """
+    features = read_features(path, grid, where=where, pad=search_distance, crs=crs, name=name)
+    dx, dy = grid.cell_size
+    # One cell more than fits, so that a feature exactly at the far edge of the margin still meets a cell.
+    cols, rows = int(search_distance // dx) + 1, int(search_distance // dy) + 1
+    shape = (grid.height + 2 * rows, grid.width + 2 * cols)
+    burn = _burner(features.geometries, grid.transform @ Affine.translation(-cols, -rows), shape[1])
+    window = (rows, cols, grid.height, grid.width)
+    profile: dict[str, Any] = working_profile(grid, "float32") | {"nodata": None, "predictor": 3, "num_threads": 1}
+    temporary = out.with_name(f".{out.name}.part")
+    uncertain = 0
+    try:
+        with rasterio.open(temporary, "w", **profile) as dataset:
+
+            def write(row: int, block: np.ndarray) -> None:
+                nonlocal uncertain
+                uncertain += int((block > search_distance + _to_edge(grid, row, len(block))).sum())
+                place = Window(0, row, grid.width, len(block))  # pyright: ignore[reportCallIssue]
+                dataset.write(block, 1, window=place)
+
+            distance(burn, shape, grid.cell_size, write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
+        publish(temporary, out)
+    except RasterioError as error:
+        raise DiskError(f"{out}: cannot be written ({error}). Free some disk or choose another folder.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    notes = list(features.notes)
+    if uncertain:
+        notes.append(
+            f"layer {name!r}: {path}: {uncertain} of {grid.height * grid.width} cells may have a nearer feature more "
+            f"than {search_distance:g} m outside the grid, where none is looked for; raise search_distance if needed."
+        )
+    return notes
+
+
+def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
+    """The box in `target` around a box in `source`; infinite where the projection does not reach."""
+    xmin, ymin, xmax, ymax = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
+    return xmin, ymin, xmax, ymax
+
+
+def box_text(bounds: Bounds) -> str:
+    """A box in words, for messages."""
+    return f"x {bounds[0]:.0f} to {bounds[2]:.0f}, y {bounds[1]:.0f} to {bounds[3]:.0f}"
+
+
+def _area_in(crs: CRS, target: CRS, area: Bounds) -> Bounds | None:
+    """The box in the file's CRS that holds all of `area`, a little wider; None where that CRS does not reach."""
+    xmin, ymin, xmax, ymax = project_bounds(area, target, crs)
+    if not np.isfinite([xmin, ymin, xmax, ymax]).all():
+        return None
+    if xmin > xmax:  # across the 180th meridian
+        xmin, xmax = -180.0, 180.0
+    margin = 0.01 * max(xmax - xmin, ymax - ymin)
+    return xmin - margin, ymin - margin, xmax + margin, ymax + margin
+
+
+def _cut(geometries: np.ndarray, bbox: Bounds) -> np.ndarray:
+    """Cut off what lies outside the box, where projections may fail."""
+    lows, highs = np.hsplit(shapely.bounds(geometries), 2)
+    beyond = ((lows < bbox[:2]) | (highs > bbox[2:])).any(axis=1)
+    geometries = geometries.copy()
+    geometries[beyond] = shapely.intersection(geometries[beyond], shapely.box(*bbox))
+    return geometries[~shapely.is_empty(geometries)]
+
+
+def _longest_edge(grid: Grid) -> float:
+    """An edge of length s strays about s^2 / (8 R) from its true course, R the Earth's radius; in metres."""
+    return math.sqrt(8 * _EARTH_RADIUS * 0.01 * min(grid.cell_size))
+
+
+def _project(geometries: np.ndarray, transformer: Transformer) -> np.ndarray:
+    return shapely.transform(geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+
+
+def _none_near(file: VectorFile, grid: Grid, target: CRS, where: str | None, pad: float) -> str:
+    chosen = "no feature" if where is None else f"no feature with {where}"
+    margin = f"within {pad:g} m of the grid" if pad else "on the grid"
+    return (
+        f"{file.label}: {chosen} lies {margin}. In the grid's CRS the file spans "
+        f"{box_text(project_bounds(total_bounds(file), file.crs, target))}, the grid {box_text(grid.bounds)}. "
+        "Check the CRS of both (crs = ... overrides the file's), or raise search_distance."
+    )
+
+
+def _burner(geometries: np.ndarray, transform: Affine, width: int) -> Callable[[int, int], np.ndarray]:
+    """(row, rows) -> bool [rows, width]: cells of a strip that a feature touches."""
+    parts = shapely.get_parts(geometries)
+    tree = shapely.STRtree(parts)
+
+    def burn(row: int, rows: int) -> np.ndarray:
+        xmin, ymax = transform @ (0, row - 1)
+        xmax, ymin = transform @ (width, row + rows + 1)
+        near = np.sort(tree.query(shapely.box(xmin, ymin, xmax, ymax)))
+        if not near.size:
+            return np.zeros((rows, width), bool)
+        strip = transform @ Affine.translation(0, row)
+        burnt = rasterize(parts[near], out_shape=(rows, width), transform=strip, all_touched=True, dtype="uint8")
+        return np.asarray(burnt, bool)
+
+    return burn
+
+
+def _to_edge(grid: Grid, row: int, rows: int) -> np.ndarray:
+    """Distance in metres [rows, width] from cell centres to the nearest edge of the grid."""
+    dx, dy = grid.cell_size
+    down, across = np.arange(row, row + rows) + 0.5, np.arange(grid.width) + 0.5
+    return np.minimum(
+        np.minimum(down, grid.height - down)[:, None] * dy, np.minimum(across, grid.width - across)[None] * dx
+    )

@@ -1,0 +1,173 @@
+"""The scorer of reference/lstm.py in JAX: float32, cells in the minor axis, one compiled program for one fixed chunk.
+
+The chunk is padded and never changes its size, because XLA's bits change with the shape of a batch: so a cell's
+scores do not depend on the tile it came with, nor on how many threads score tiles side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from mpmjax.reference.lstm import Z_CAP
+
+CHUNK = 2048
+UNROLL = 8
+"""Steps unrolled into one XLA loop body; all of them for few layers, which doubles the speed of the scan."""
+
+INDEX_MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "coverage")
+CLASS_MAPS = ("groups", "driver")
+
+Arrays = Mapping[str, jax.Array]
+
+
+class Scorer:
+    """A Screener's arrays, ready to score. Safe to call from many threads.
+
+    Args:
+        arrays: as reference/lstm.py documents them; `score` needs all, `reconstruct` only the network's.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = {
+            name: jnp.array(values, jnp.int32 if name == "order" else jnp.float32) for name, values in arrays.items()
+        }
+
+    def score(self, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps of n cells.
+
+        Args:
+            mu: float32 [L, n] memberships in 0..1; valid: bool [L, n].
+
+        Returns:
+            INDEX_MAPS and R, V, M, surprise as float32 [n], CLASS_MAPS as uint8 [n].
+        """
+        return self._chunked(_score, mu, valid)
+
+    def reconstruct(self, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        """Latents `z` float32 [E, d, n] and residuals `e` float32 [E, L, n] (0 where missing) of n cells."""
+        return self._chunked(_reconstruct_all, mu, valid)
+
+    def _chunked(self, program, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+        layers, n = mu.shape
+        parts: list[dict[str, np.ndarray]] = []
+        for start in range(0, n, CHUNK):
+            stop = min(start + CHUNK, n)
+            # Fresh padded arrays each time: jit may alias a host array, so none is reused while its result is pending.
+            x, m = np.zeros((layers, CHUNK), np.float32), np.zeros((layers, CHUNK), bool)
+            x[:, : stop - start], m[:, : stop - start] = mu[:, start:stop], valid[:, start:stop]
+            result = program(self._arrays, x, m)
+            parts.append({name: np.asarray(values)[..., : stop - start] for name, values in result.items()})
+        if not parts:
+            empty = jax.eval_shape(
+                program, self._arrays, jnp.zeros((layers, CHUNK), jnp.float32), jnp.zeros((layers, CHUNK), bool)
+            )
+            return {name: np.zeros((*shape.shape[:-1], 0), shape.dtype) for name, shape in empty.items()}
+        return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+
+
+def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
+    shared = ("weight", "group_fav")
+    return {name: a for name, a in arrays.items() if name not in shared and not name.startswith("ecdf_")}
+
+
+def _reconstruct(member: Arrays, mu: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Latent [d, n] and residual [L, n] (0 where missing) of one member."""
+    order, hidden, n = member["order"], member["enc_wh"].shape[0], mu.shape[1]
+    x = jnp.where(valid, mu, 0.0)
+    start = (jnp.zeros((hidden, n)), jnp.zeros((hidden, n)))
+    unroll = min(UNROLL, mu.shape[0])
+
+    def encode(state, step):
+        x_t, present, bias = step
+        gates = member["enc_wx"][0][:, None] * x_t + member["enc_wh"].T @ state[0] + bias[:, None]
+        return _step(gates, state, present), None
+
+    (h, _), _ = lax.scan(encode, start, (x[order], valid[order], member["enc_b"][order]), unroll=unroll)
+    z = member["lat_w"].T @ h + member["lat_b"][:, None]
+    drive = member["dec_wz"].T @ z
+
+    def decode(state, step):
+        present, bias = step
+        state = _step(drive + member["dec_wh"].T @ state[0] + bias[:, None], state, present)
+        return state, member["out_w"][:, 0] @ state[0] + member["out_b"][0]
+
+    backward = order[::-1]
+    _, x_hat = lax.scan(decode, start, (valid[backward], member["dec_b"][backward]), unroll=unroll)
+    x_hat = x_hat[jnp.argsort(backward)]
+    return z, jnp.where(valid, x - x_hat, 0.0)
+
+
+def _step(gates: jax.Array, state: tuple[jax.Array, jax.Array], present: jax.Array) -> tuple[jax.Array, jax.Array]:
+    h, c = state
+    i, f, g, o = jnp.split(gates, 4, axis=0)
+    c_new = _sigmoid(f) * c + _sigmoid(i) * jnp.tanh(g)
+    return jnp.where(present, _sigmoid(o) * jnp.tanh(c_new), h), jnp.where(present, c_new, c)
+
+
+def _sigmoid(x: jax.Array) -> jax.Array:
+    return 0.5 * jnp.tanh(0.5 * x) + 0.5
+
+
+@jax.jit
+def _reconstruct_all(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
+    z, e = lax.map(lambda member: _reconstruct(member, mu, valid), _member_arrays(arrays))
+    return {"z": z, "e": e}
+
+
+@jax.jit
+def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
+    members, layers = arrays["order"].shape
+    count = jnp.maximum(valid.sum(axis=0), 1)
+
+    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:
+        latent, residual = _reconstruct(member, mu, valid)
+        z = (residual - member["res_median"][:, None]) / member["res_scale"][:, None]
+        z = jnp.where(valid, z, 0.0)
+        return z, jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent)
+
+    z, surprise, p = lax.map(one, _member_arrays(arrays))
+    surprise = surprise.mean(axis=0)
+    weight = valid * arrays["weight"][:, None]
+    total = weight.sum(axis=0)
+    fav = jnp.where(total > 0, (weight * jnp.where(valid, mu, 0.0)).sum(axis=0) / jnp.where(total > 0, total, 1.0), 0.5)
+    member_fav = jnp.einsum("mkn,k->mn", p, arrays["group_fav"])
+    consensus = p.mean(axis=0).argmax(axis=0)
+    votes = (p.argmax(axis=1) == consensus).mean(axis=0)
+    first = p.max(axis=1)
+    second = jnp.where(jnp.arange(p.shape[1])[:, None] == p.argmax(axis=1)[:, None], -1.0, p).max(axis=1)
+    r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
+    margin = (first - second).mean(axis=0)
+    agreement = jnp.sqrt(jnp.clip(votes * margin, 0.0, 1.0))
+    drive = jnp.where(valid & (arrays["weight"] > 0)[:, None], z.sum(axis=0), -jnp.inf)
+    rank = partial(_ecdf, arrays)
+    return {
+        "prospectivity": 0.5 * (rank("r", r) + rank("fav", fav)),
+        "favourability": fav,
+        "anomaly": rank("anomaly", surprise),
+        "confidence": coverage * agreement * jnp.clip(1.0 - 2.0 * risk, 0.0, 1.0),
+        "risk": risk,
+        "coverage": coverage,
+        "groups": (consensus + 1).astype(jnp.uint8),
+        "driver": jnp.where(jnp.isfinite(drive).any(axis=0), drive.argmax(axis=0) + 1, 0).astype(jnp.uint8),
+        "R": r,
+        "V": votes,
+        "M": margin,
+        "surprise": surprise,
+    }
+
+
+def _posterior(member: Arrays, latent: jax.Array) -> jax.Array:
+    """Probability of each group [K, n]."""
+    offset = jnp.einsum("kij,kj->ki", member["group_chol"], member["group_mean"])
+    whitened = jnp.einsum("kij,jn->kin", member["group_chol"], latent) - offset[:, :, None]
+    return jax.nn.softmax(member["group_logw"][:, None] - 0.5 * (whitened**2).sum(axis=1), axis=0)
+
+
+def _ecdf(arrays: Arrays, name: str, values: jax.Array) -> jax.Array:
+    return jnp.interp(values, arrays[f"ecdf_{name}_x"], arrays[f"ecdf_{name}_y"])

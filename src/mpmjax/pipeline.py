@@ -1,0 +1,223 @@
+"""The story: sources in, maps and ranked targets out. The only file that knows all stages."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
+from mpmjax.errors import DataError, ScreenerError
+from mpmjax.project import Project, load_project
+from mpmjax.reporting.record import build_record, output_checksums
+from mpmjax.stages.confidence import confidence
+from mpmjax.stages.deliver import deliver
+from mpmjax.stages.fuzzify import fuzzify
+from mpmjax.stages.group import group
+from mpmjax.stages.prepare import prepare
+from mpmjax.stages.report import report as draw_report
+from mpmjax.stages.sample import sample
+from mpmjax.stages.screen import screen as screen_tiles
+from mpmjax.stages.targets import targets
+from mpmjax.stages.train import train
+from mpmjax.stages.validate import validate as judge_maps
+from mpmjax.stream.files import output_folder, write_file
+from mpmjax.stream.reader import gdal_environment
+from mpmjax.types import CLASSES, PRODUCTS, Evidence, Screener
+
+Say = Callable[[str], None]
+OUTPUT = "mpmjax-output"
+"""Default output folder, beside the project file."""
+RECORD = "run.json"
+
+
+class Run:
+    """One piece of work: its project, its output folder, and what it tells on the way."""
+
+    def __init__(self, project: Project | str | Path, output: str | Path | None, say: Say, command: str) -> None:
+        self.project = project if isinstance(project, Project) else load_project(project)
+        self.output = Path(output) if output is not None else self.project.folder / OUTPUT
+        self.say, self.command = say, command
+        self.times: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage and say when it is done."""
+        start = time.perf_counter()
+        yield
+        self.times[name] = time.perf_counter() - start
+        self.say(f"{name:<11} {self.times[name]:7.1f} s")
+
+    def progress(self, done: int, total: int) -> None:
+        """A line at every tenth of the tiles."""
+        if total >= 10 and done * 10 // total > (done - 1) * 10 // total and done < total:
+            self.say(f"  screened {done} of {total} tiles")
+
+
+def run(
+    project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None, command: str = ""
+) -> dict[str, Any]:
+    """Fit on the project's district and screen it.
+
+    Args:
+        project: a project or the path of its file.
+        output: folder of the outputs; default "mpmjax-output" beside the project file.
+        say: gets a line for every stage that is done.
+
+    Returns:
+        The record that run.json holds.
+
+    Raises:
+        MpmError: a child that says what is wrong and what to do; nothing is left under a final name that is not whole.
+    """
+    this = Run(project, output, say, command or "mpmjax.run")
+    with _workspace(this) as scratch:
+        evidence = _prepare(this, scratch)
+        screener = _fit(this, evidence)
+        return _apply(this, evidence, screener, scratch)
+
+
+def fit(project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None) -> Screener:
+    """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with."""
+    this = Run(project, output, say, "mpmjax.fit")
+    with _workspace(this) as scratch:
+        screener = _fit(this, _prepare(this, scratch))
+        save_screener(screener, this.output)
+        return screener
+
+
+def screen(
+    project: Project | str | Path,
+    screener: Screener | str | Path,
+    output: str | Path | None = None,
+    *,
+    say: Say = lambda line: None,
+    command: str = "",
+) -> dict[str, Any]:
+    """Screen a project's district with a Screener fitted elsewhere. Same outputs as `run`."""
+    this = Run(project, output, say, command or "mpmjax.screen")
+    fitted = screener if isinstance(screener, Screener) else load_screener(screener)
+    with _workspace(this) as scratch:
+        return _apply(this, _prepare(this, scratch), fitted, scratch)
+
+
+def validate(
+    project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None
+) -> dict[str, Any]:
+    """Judge the maps of a finished run by the project's occurrences; renews report and run.json.
+
+    Raises:
+        DataError: no finished run in `output`, or its grid is not the project's.
+    """
+    this = Run(project, output, say, "mpmjax.validate")
+    record = read_record(this.output)
+    with _workspace(this) as scratch:
+        evidence = _prepare(this, scratch)
+        if [evidence.grid.width, evidence.grid.height] != [record["grid"]["width"], record["grid"]["height"]]:
+            raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
+        with this.stage("validate"):
+            settings = this.project.validate_
+            draws = settings.bootstrap if settings else 0
+            screener = load_screener(this.output)
+            record["validation"] = judge_maps(evidence, screener, this.output, draws, this.project.stream.workers)
+        return _finish(this, record)
+
+
+def report(output: str | Path) -> Path:
+    """Draw the report of a finished run again, from its files. Returns report.html."""
+    output = Path(output)
+    record = read_record(output)
+    path = draw_report(record, output)
+    record["outputs"] |= output_checksums(output, [path])
+    _write_record(record, output)
+    return path
+
+
+def read_record(output: Path) -> dict[str, Any]:
+    """run.json of a finished run.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    path = output / RECORD
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: not there, so {output} holds no finished run. Run the project first.") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read ({error}). Run the project again.") from error
+
+
+@contextmanager
+def _workspace(this: Run) -> Iterator[Path]:
+    with gdal_environment(), output_folder(this.output) as scratch:
+        yield scratch
+
+
+def _prepare(this: Run, scratch: Path) -> Evidence:
+    with this.stage("prepare"):
+        evidence = prepare(this.project, scratch)
+    for note in evidence.notes:
+        this.say(f"  note: {note}")
+    return evidence
+
+
+def _fit(this: Run, evidence: Evidence) -> Screener:
+    model, workers = this.project.model, this.project.stream.workers
+    weights = np.array([layer.weight * (layer.direction != 0) for layer in evidence.layers])
+    with this.stage("sample"):
+        drawn = sample(evidence, model.sample, model.min_coverage, model.seed, workers)
+    with this.stage("fuzzify"):
+        fuzzy = fuzzify(this.project, evidence, drawn)
+    with this.stage("train"):
+        ensemble = train(model, fuzzy)
+    with this.stage("group"):
+        grouping = group(model, weights, fuzzy, ensemble)
+    with this.stage("confidence"):
+        return confidence(model, evidence, fuzzy, ensemble, grouping)
+
+
+def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:
+    project, output = this.project, this.output
+    (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
+    with this.stage("screen"):
+        screening = screen_tiles(screener, evidence, project.stream, output, scratch, this.progress)
+    if not screening.valid_cells:
+        raise ScreenerError("No cell of this district has data in enough layers; nothing was scored.")
+    with this.stage("targets"):
+        found, thresholds = targets(project.targets, screening, evidence.grid, screener.layer_names, output, scratch)
+        deliver(screener, found, evidence.grid, output)
+    save_screener(screener, output)
+    if project.file is not None:
+        write_file(output / "project.toml", project.file.read_bytes())
+    validation: Mapping[str, Any] | None = None
+    if project.validate_ is not None:
+        with this.stage("validate"):
+            validation = judge_maps(evidence, screener, output, project.validate_.bootstrap, project.stream.workers)
+    record = build_record(
+        project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
+    )
+    return _finish(this, record)
+
+
+def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:
+    """Report, checksums, and run.json last: where it stands, everything else is whole."""
+    output = this.output
+    names = [f"{p.name}.{kind}" for p in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")]
+    files = [output / name for name in (*names, "targets.gpkg", ARRAYS, REST, "project.toml")]
+    record["outputs"] = output_checksums(output, [path for path in files if path.exists()])
+    with this.stage("report"):
+        path = draw_report(record, output)
+    record["times"] = {stage: round(seconds, 3) for stage, seconds in this.times.items()}
+    record["outputs"] |= output_checksums(output, [path])
+    _write_record(record, output)
+    return record
+
+
+def _write_record(record: Mapping[str, Any], output: Path) -> None:
+    write_file(output / RECORD, json.dumps(record, indent=1, allow_nan=False))

@@ -1,0 +1,246 @@
+"""project.toml as frozen models, one section a stage.
+
+It speaks early: a mistake names the field, the value got and what is allowed, and an unknown key the nearest right
+one, before any data are opened. What each key means: DEFAULT values below and the field descriptions.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from mpmjax.errors import ProjectError
+from mpmjax.project_errors import explain
+from mpmjax.project_membership import MembershipSpec
+
+Role = Literal["distance", "density", "geochemistry", "geophysics", "index", "category", "membership"]
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/\\]+$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """Frozen, strict about keys, numbers finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
+
+
+class ProjectInfo(Section):
+    """[project]"""
+
+    name: Name
+    description: str = ""
+
+
+class GridSection(Section):
+    """[grid]: a CRS and resolution, or `like` a raster layer. Default: like the first raster layer."""
+
+    crs: str | None = None
+    resolution: Positive | tuple[Positive, Positive] | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    like: str | None = None
+    mask: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> GridSection:
+        if self.like is not None and (self.crs is not None or self.resolution is not None or self.bounds is not None):
+            raise ValueError("'like' already fixes crs, resolution and bounds: give 'like' or those, not both")
+        if self.resolution is not None and self.crs is None:
+            raise ValueError('\'resolution\' needs \'crs\' (for example crs = "EPSG:32639"), or use \'like\'')
+        if self.crs is not None and self.resolution is None:
+            raise ValueError("'crs' needs 'resolution' in metres (for example resolution = 60.0)")
+        if self.bounds is not None:
+            xmin, ymin, xmax, ymax = self.bounds
+            if not (xmin < xmax and ymin < ymax):
+                raise ValueError("bounds are [xmin, ymin, xmax, ymax] in grid metres with xmin < xmax and ymin < ymax")
+            if self.crs is None:
+                raise ValueError("'bounds' needs 'crs' and 'resolution'")
+        return self
+
+
+class LayerSection(Section):
+    """[[layers]]: one evidence layer."""
+
+    name: Name
+    source: Path
+    role: Role
+    direction: Literal["high", "low"] | None = None
+    weight: Positive = 1.0
+    band: Annotated[int, Field(ge=1)] = 1
+    crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the source")
+    nodata: float | None = None
+    valid_range: tuple[float, float] | None = None
+    resampling: Literal["nearest", "bilinear", "average"] | None = None
+    transform: Literal["none", "log", "sqrt"] = "none"
+    membership: MembershipSpec | None = None
+    derive: Literal["distance"] | None = None
+    where: str | None = None
+    search_distance: Annotated[float, Field(ge=0)] = 0.0
+
+    @field_validator("nodata", mode="before")
+    @classmethod
+    def _nan_is_a_nodata(cls, value: Any) -> Any:
+        # NaN is always missing, so declaring it changes nothing but is a reasonable thing to write.
+        return None if isinstance(value, float) and value != value else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> LayerSection:
+        vector_only = [key for key in ("where", "search_distance") if getattr(self, key)]
+        if self.derive is None and vector_only:
+            raise ValueError(f'{vector_only[0]!r} is for vector sources: add derive = "distance" or remove it')
+        if self.derive == "distance" and self.role != "distance":
+            raise ValueError(f'derive = "distance" makes a distance layer: role must be "distance", got {self.role!r}')
+        if self.role == "category" and self.membership is None:
+            raise ValueError('role "category" needs a table: membership = { kind = "category", scores = { "1" = 0.8 } }')
+        if self.membership is not None and (self.membership.kind == "category") != (self.role == "category"):
+            raise ValueError('membership kind "category" goes with role "category", and only with it')
+        if self.role == "category" and (self.transform != "none" or self.resampling not in (None, "nearest")):
+            raise ValueError("a category layer takes no transform and no resampling but nearest: its codes are names")
+        if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
+            raise ValueError(f"valid_range is [lowest, highest] with lowest < highest, got {list(self.valid_range)}")
+        return self
+
+
+class ModelSection(Section):
+    """[model]: sample, ensemble, groups. The defaults suit 3 to 40 layers on a CPU."""
+
+    members: Annotated[int, Field(ge=1, le=64)] = 8
+    hidden: Annotated[int, Field(ge=4, le=128)] = 32
+    latent: Annotated[int, Field(ge=1, le=64)] | None = Field(
+        default=None, description="d; default max(1, min(8, L // 2))"
+    )
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    sample: Annotated[int, Field(ge=200, le=2_000_000)] = 20_000
+    steps: Annotated[int, Field(ge=10, le=100_000)] = 600
+    batch: Annotated[int, Field(ge=16, le=65_536)] = 512
+    learning_rate: Positive = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    loss: Literal["huber", "mse"] = "huber"
+    layer_dropout: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
+    patience: Annotated[int, Field(ge=1)] = 6
+    groups: Annotated[int, Field(ge=2, le=20)] | Literal["auto"] = "auto"
+    min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+class StreamSection(Section):
+    """[stream]: how the work is cut. Changes the time and the memory, never the answer."""
+
+    tile: Annotated[int, Field(ge=16, le=16_384)] = 512
+    workers: Annotated[int, Field(ge=1, le=256)] | None = None
+    max_memory: str = "4GiB"
+
+    @field_validator("max_memory")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @property
+    def max_memory_bytes(self) -> int:
+        return parse_bytes(self.max_memory)
+
+
+class TargetsSection(Section):
+    """[targets]: the best `area_share` of the valid area, connected, at least `min_area` km2."""
+
+    area_share: Share = 0.02
+    min_area: Annotated[float, Field(ge=0)] | None = Field(default=None, description="km2; default nine cells")
+    max_targets: Annotated[int, Field(ge=1)] = 500
+
+
+class ValidateSection(Section):
+    """[validate]: known occurrences, never used for fitting."""
+
+    occurrences: Path
+    where: str | None = None
+    crs: str | None = None
+    bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 500
+
+
+class Project(Section):
+    """A whole project. `folder` is where relative paths start, `file` the project file, if there is one."""
+
+    folder: Path = Path()
+    file: Path | None = None
+    project: ProjectInfo
+    grid: GridSection = GridSection()
+    layers: tuple[LayerSection, ...]
+    model: ModelSection = ModelSection()
+    stream: StreamSection = StreamSection()
+    targets: TargetsSection = TargetsSection()
+    validate_: ValidateSection | None = Field(default=None, alias="validate")
+
+    @model_validator(mode="after")
+    def _cross_checks(self) -> Project:
+        names = [layer.name for layer in self.layers]
+        if not 2 <= len(names) <= 64:
+            raise ValueError(f"2 to 64 [[layers]] are needed, got {len(names)}")
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"layer names must differ, {doubled[0]!r} stands {names.count(doubled[0])} times")
+        rasters = [layer.name for layer in self.layers if layer.derive is None]
+        if self.grid.like is not None and self.grid.like not in rasters:
+            raise ValueError(f"grid.like = {self.grid.like!r} is no raster layer; these are: {', '.join(rasters)}")
+        if self.grid.like is None and self.grid.crs is None and not rasters:
+            raise ValueError("without raster layers [grid] needs crs, resolution and bounds")
+        directed = [x for x in self.layers if x.direction or x.membership or x.role in ("membership", "category")]
+        if not directed:
+            raise ValueError('no layer has a direction: add direction = "high" or "low" to those that you can judge')
+        return self
+
+    def layer(self, name: str) -> LayerSection:
+        """The section of a layer."""
+        return next(section for section in self.layers if section.name == name)
+
+    def path(self, path: Path) -> Path:
+        """A path of the project file made absolute: environment variables filled in, relative to `folder`."""
+        return self.folder / expand(path)
+
+
+def expand(path: Path) -> Path:
+    """Fill in `${NAME}`; raises ProjectError when the environment does not hold NAME."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ProjectError(f"{path}: the environment variable {name} is not set; set it to the folder of the data.")
+        return os.environ[name]
+
+    return Path(re.sub(r"\$\{(\w+)\}", value, str(path)))
+
+
+def parse_bytes(text: str) -> int:
+    """'512MiB', '4GiB' or '2000000000' -> bytes. Raises ValueError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?\s*", text)
+    if not match:
+        raise ValueError(f"a size is a number with B, KiB, MiB, GiB or TiB, for example '4GiB'; got {text!r}")
+    return int(float(match[1]) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(match[2] or "B"))
+
+
+def load_project(path: str | Path) -> Project:
+    """Read and validate a project file.
+
+    Raises:
+        ProjectError: missing or unreadable file, no valid TOML, or any wrong field (all of them in one message).
+    """
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ProjectError(f"{path}: no such project file.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path}: cannot be read as text: {error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ProjectError(f"{path}: not valid TOML: {error}.") from error
+    for own in ("folder", "file"):  # fields of ours, unknown keys in a file
+        if own in content:
+            raise ProjectError(f"{path}: 1 mistake in the project file.\n  {own}: unknown key.")
+    try:
+        return Project(folder=path.absolute().parent, file=path.absolute(), **content)
+    except ValidationError as error:
+        raise ProjectError(explain(error, path, content, Project)) from error

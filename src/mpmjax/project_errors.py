@@ -1,0 +1,105 @@
+"""Turns pydantic's findings into sentences a geologist can act on: field, value got, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+
+def explain(error: ValidationError, path: Path, content: Mapping[str, Any], model: type[BaseModel]) -> str:
+    """All mistakes of a project file in one message, a line each, the field first."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors():
+        field, sentence = _sentence(dict(item), content, model)
+        found.setdefault(field, []).append(sentence)  # the branches of a union speak of the same field
+    lines = [_end(f"{field}: {'; or '.join(dict.fromkeys(texts))}") for field, texts in found.items()]
+    what = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    return f"{path}: {what} in the project file.\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def _sentence(item: dict[str, Any], content: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str]:
+    """The field and what is wrong with it."""
+    field, got = _field(item["loc"], content), _short(item.get("input"))
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            return field, f"unknown key; {_nearest(str(item['loc'][-1]), _siblings(item['loc'], model))}"
+        case "missing":
+            return field, "required, but not given"
+        case "union_tag_invalid":
+            return f"{field}.kind", f"got {context['tag']!r}; allowed: {str(context['expected_tags']).replace(chr(39), '')}"
+        case "union_tag_not_found":
+            return field, f'needs a kind, for example {{ kind = "sigmoid" }}; got {got}'
+        case "literal_error":
+            return field, f"got {got}; allowed: {context['expected']}"
+        case "value_error":
+            return field, str(context["error"])
+    return field, f"got {got}; {item['msg'][0].lower()}{item['msg'][1:]}"
+
+
+def _nearest(key: str, allowed: set[str]) -> str:
+    starts = sorted(name for name in allowed if name.startswith(key) or key.startswith(name))
+    close = starts or difflib.get_close_matches(key, sorted(allowed), 1, 0.5)
+    return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _field(loc: Sequence[str | int], content: Mapping[str, Any]) -> str:
+    """('layers', 2, 'membership', 'linear', 'lo') -> layers[3] 'faults'.membership.lo, counted from 1 as people do."""
+    text, here = "", content
+    for part in loc:
+        step = here.get(part) if isinstance(here, Mapping) else None
+        if isinstance(part, int):
+            step = here[part] if isinstance(here, list) and part < len(here) else None
+            name = step.get("name") if isinstance(step, Mapping) else None
+            text += f"[{part + 1}]" + (f" {name!r}" if name is not None else "")
+        elif isinstance(here, Mapping) and here.get("kind") == part:
+            continue  # the tag of a membership, no key of the file
+        elif not isinstance(here, Mapping) and step is None and here is not content:
+            continue  # a branch of a union such as 'float': no key of the file
+        else:
+            text += f".{part}" if text else str(part)
+        here = step
+    return text or "project file"
+
+
+def _siblings(loc: Sequence[str | int], model: type[BaseModel]) -> set[str]:
+    """The keys allowed where an unknown one was found."""
+    models: set[type[BaseModel]] = {model}
+    for part in loc[:-1]:
+        found = {m for parent in models for m in _models(_annotation(parent, part))}
+        tagged = {m for m in found | models if part in _tags(m)}
+        models = tagged or found or models
+    keys = {info.alias or name for m in models for name, info in m.model_fields.items()}
+    return keys - {"folder", "file"}
+
+
+def _annotation(model: type[BaseModel], key: str | int) -> Any:
+    for name, info in model.model_fields.items():
+        if key in (name, info.alias):
+            return info.annotation
+    return None
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    field = model.model_fields.get("kind")
+    return get_args(field.annotation) if field else ()
+
+
+def _end(sentence: str) -> str:
+    return sentence if sentence.endswith((".", "?")) else sentence + "."

@@ -1,0 +1,153 @@
+"""The scorer: memberships of a cell -> prospectivity and its parts. This file is the definition.
+
+Arrays of a Screener (E members, L layers, F features, H hidden, d latent, K groups, Q quantiles):
+
+    order       [E, L] int     the layer that member m reads at step t
+    enc_wx      [E, F, 4H]     encoder, input to gates; gates are (input, forget, cell, output), H columns each
+    enc_wh      [E, H, 4H]     encoder, hidden state to gates
+    enc_b       [E, L, 4H]     encoder, bias by layer: the layer's embedding is folded in
+    lat_w       [E, H, d]      last hidden state to latent
+    lat_b       [E, d]
+    dec_wz      [E, d, 4H]     decoder, latent to gates, the same at every step
+    dec_wh      [E, H, 4H]
+    dec_b       [E, L, 4H]
+    out_w       [E, H, F]      hidden state to reconstruction
+    out_b       [E, F]
+    res_median  [E, L]         median of the residual on the sample
+    res_scale   [E, L]         max(1.4826 MAD, 1e-3) of the residual on the sample
+    group_mean  [E, K, d]      Gaussian of each group in the member's latent
+    group_chol  [E, K, d, d]   C with C^T C = inverse covariance
+    group_logw  [E, K]         log weight + log det C
+    group_fav   [K]            Pi_k, mean favourability of the group's cells
+    weight      [L]            weight of the layer in favourability, 0 where it has no direction
+    ecdf_fav_x, ecdf_fav_y     [<= Q] frozen empirical CDF of favourability on the sample; same for ecdf_r, ecdf_anomaly
+
+A missing layer carries (h, c) unchanged through its step and takes no part in any mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+Arrays = Mapping[str, np.ndarray]
+Z_CAP = 25.0
+"""Squared standardised residuals are capped, so that one broken layer cannot make an anomaly alone."""
+
+
+def reconstruct(mu: np.ndarray, valid: np.ndarray, arrays: Arrays, member: int) -> tuple[np.ndarray, np.ndarray]:
+    """One member's latent and reconstruction.
+
+    Args:
+        mu: memberships [n, L] in 0..1 (any value where not valid).
+        valid: bool [n, L].
+
+    Returns:
+        z [n, d], and x_hat [n, L] in the order of the layers (channel 0 of F).
+    """
+    a = {name: np.asarray(values[member], np.float64) for name, values in arrays.items() if name[:3] in _NETWORK}
+    order = np.asarray(arrays["order"][member])
+    n, layers = mu.shape
+    hidden = a["enc_wh"].shape[0]
+    x = np.where(valid, mu, 0.0).astype(np.float64)
+    h, c = np.zeros((n, hidden)), np.zeros((n, hidden))
+    for layer in order:
+        gates = x[:, layer, None] * a["enc_wx"][0] + h @ a["enc_wh"] + a["enc_b"][layer]
+        h, c = _step(gates, h, c, valid[:, layer])
+    z = h @ a["lat_w"] + a["lat_b"]
+    drive = z @ a["dec_wz"]
+    h, c = np.zeros((n, hidden)), np.zeros((n, hidden))
+    x_hat = np.empty((n, layers))
+    for layer in order[::-1]:
+        h, c = _step(drive + h @ a["dec_wh"] + a["dec_b"][layer], h, c, valid[:, layer])
+        x_hat[:, layer] = h @ a["out_w"][:, 0] + a["out_b"][0]
+    return z, x_hat
+
+
+_NETWORK = ("enc", "lat", "dec", "out")
+
+
+def _step(gates: np.ndarray, h: np.ndarray, c: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    i, f, g, o = np.split(gates, 4, axis=1)
+    c_new = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    h_new = _sigmoid(o) * np.tanh(c_new)
+    keep = present[:, None]
+    return np.where(keep, h_new, h), np.where(keep, c_new, c)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 0.5 * np.tanh(0.5 * x) + 0.5
+
+
+def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.ndarray]:
+    """All maps of a cell.
+
+    Args:
+        mu: memberships [n, L] in 0..1; valid: bool [n, L], at least one valid layer a cell.
+
+    Returns:
+        float64 [n] each: prospectivity, favourability, anomaly, confidence, risk, coverage, and their parts
+        R, V, M; int [n]: groups (1 the most favourable), driver (1 the first layer, 0 none).
+    """
+    members, layers = arrays["order"].shape
+    group_fav = np.asarray(arrays["group_fav"], np.float64)
+    count = valid.sum(axis=1)
+    z_sum, surprise = np.zeros(mu.shape), np.zeros(len(mu))
+    posteriors = np.empty((members, len(mu), len(group_fav)))
+    for m in range(members):
+        latent, x_hat = reconstruct(mu, valid, arrays, m)
+        z = (mu - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m]
+        z = np.where(valid, z, 0.0)
+        z_sum += z
+        surprise += np.minimum(z**2, Z_CAP).sum(axis=1) / count
+        posteriors[m] = posterior(latent, arrays, m)
+    weight = valid * np.asarray(arrays["weight"], np.float64)
+    total = weight.sum(axis=1)
+    # A cell whose directed layers are all missing has no opinion: the middle, not the bottom.
+    fav = np.where(total > 0, (weight * np.where(valid, mu, 0.0)).sum(axis=1) / np.where(total > 0, total, 1.0), 0.5)
+    member_fav = posteriors @ group_fav
+    consensus = posteriors.mean(axis=0).argmax(axis=1)
+    votes = (posteriors.argmax(axis=2) == consensus).mean(axis=0)
+    ordered = np.sort(posteriors, axis=2)
+    margin = (ordered[..., -1] - ordered[..., -2]).mean(axis=0)
+    r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
+    drive = np.where(valid & (np.asarray(arrays["weight"]) > 0), z_sum, -np.inf)
+    return {
+        "prospectivity": 0.5 * (ecdf(r, arrays, "r") + ecdf(fav, arrays, "fav")),
+        "favourability": fav,
+        "anomaly": ecdf(surprise / members, arrays, "anomaly"),
+        "confidence": confidence(votes, margin, risk, coverage),
+        "risk": risk,
+        "coverage": coverage,
+        "groups": consensus + 1,
+        "driver": np.where(np.isfinite(drive).any(axis=1), drive.argmax(axis=1) + 1, 0),
+        "R": r,
+        "V": votes,
+        "M": margin,
+        "surprise": surprise / members,
+    }
+
+
+def posterior(latent: np.ndarray, arrays: Arrays, member: int) -> np.ndarray:
+    """p_mk: probability of each group [n, K] given a member's latent [n, d]."""
+    mean, chol, logw = (np.asarray(arrays[f"group_{x}"][member], np.float64) for x in ("mean", "chol", "logw"))
+    whitened = np.einsum("kij,nkj->nki", chol, latent[:, None, :] - mean)
+    log_p = logw - 0.5 * (whitened**2).sum(axis=2)
+    p = np.exp(log_p - log_p.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
+
+
+def ecdf(values: np.ndarray, arrays: Arrays, name: str) -> np.ndarray:
+    """Rank 0..1 among the sample, frozen."""
+    knots = (np.asarray(arrays[f"ecdf_{name}_{axis}"], np.float64) for axis in "xy")
+    return np.interp(values, *knots)
+
+
+def confidence(votes: np.ndarray, margin: np.ndarray, risk: np.ndarray, coverage: np.ndarray) -> np.ndarray:
+    """Agreement of the ensemble, 0..1: coverage * sqrt(V * M) * (1 - 2 risk).
+
+    V votes and M margin say how clearly the members name the same group; risk, the standard deviation of values in
+    0..1, is at most one half. It is stability of the result, not the probability of a deposit.
+    """
+    return coverage * np.sqrt(np.clip(votes * margin, 0.0, 1.0)) * np.clip(1.0 - 2.0 * risk, 0.0, 1.0)

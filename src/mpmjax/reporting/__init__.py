@@ -1,0 +1,1 @@
+"""What a user looks at: figures, the HTML report, QGIS styles."""

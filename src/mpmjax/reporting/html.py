@@ -1,0 +1,78 @@
+"""The report as one HTML file: styles inline, figures as data URIs, no script, nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from mpmjax.reporting import view
+
+MAPS: dict[str, tuple[str, str]] = {
+    "prospectivity": (
+        "Prospectivity",
+        "Where to look first. Dark outlines: targets, the best with their rank; white circles: known occurrences.",
+    ),
+    "confidence": ("Confidence", "Agreement between the members of the ensemble: how stable the answer is."),
+    "anomaly": ("Anomaly", "How unusual the combination of layers is, favourable or not; ranked, 1 is the rarest."),
+    "favourability": ("Favourability", "Mean membership of the layers with a direction: the plain expert overlay."),
+    "risk": ("Risk", "Standard deviation of the members' favourability: where they disagree."),
+    "coverage": ("Coverage", "Share of the layers that have data in a cell."),
+    "groups": ("Groups", "Cells that the network finds alike, numbered by mean favourability, 1 the highest."),
+    "classes": ("Area classes", "The best shares of the area by prospectivity."),
+    "driver": ("Driving layer", "The layer that departs most, in its favourable sense, from what is ordinary."),
+}
+"""Captions of the maps, in the order of the report."""
+
+CURVES: dict[str, str] = {
+    "loss": "Loss of each member on the sample and on held-out blocks",
+    "criteria": "Criteria of the number of groups",
+    "success": "Success rate: share of the known occurrences found in the best share of the area",
+    "pa": "Prediction-area plot: where prediction rate and remaining area cross; the higher, the better",
+}
+
+
+def render(record: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
+    """The whole report as HTML text; equal record and figures give equal text.
+
+    Args:
+        record: the run as run.json has it; every part may be absent or None.
+        figures: PNG bytes by name, any of `MAPS` and `CURVES`; what is absent is left out of the report.
+
+    Raises:
+        ValueError: a figure has a name that the report does not know.
+    """
+    unknown = sorted(set(figures) - set(MAPS) - set(CURVES))
+    if unknown:
+        raise ValueError(f"figures {unknown} have no place in the report; known are {[*MAPS, *CURVES]}")
+    uris = {name: f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}" for name, png in figures.items()}
+    return _template().render(
+        head=view.headline(record),
+        targets=view.targets(record),
+        maps=[(name, title, caption, uris[name]) for name, (title, caption) in MAPS.items() if name in uris],
+        curves={name: (words, uris[name]) for name, words in CURVES.items() if name in uris},
+        layers=view.layers(record),
+        model=view.model(record),
+        groups=view.groups(record),
+        validation=view.validation(record),
+        capture_shares=[f"{100 * float(share):g} %" for share in view.CAPTURE_SHARES],
+        warnings=[view.words.printable(warning) for warning in record.get("warnings") or ()],
+        provenance=view.provenance(record),
+    )
+
+
+@cache
+def _template() -> Template:
+    # autoescape by True: select_autoescape() judges by the ending and would leave ".html.j2" unescaped.
+    environment = Environment(
+        loader=PackageLoader("mpmjax.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.html.j2")

@@ -1,0 +1,89 @@
+"""run.json: everything that says where a result comes from, as one plain dictionary. The report is drawn from it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mpmjax.autoencoder.checkpoint import membership_record
+from mpmjax.project import Project
+from mpmjax.stream.files import sha256
+from mpmjax.types import Evidence, Screener, Screening, Target
+
+LIBRARIES = ("jax", "flax", "optax", "numpy", "numba", "scipy", "scikit-learn", "rasterio", "geopandas", "shapely")
+
+
+def build_record(
+    project: Project,
+    evidence: Evidence,
+    screener: Screener,
+    screening: Screening,
+    found: Sequence[Target],
+    thresholds: Mapping[str, float],
+    validation: Mapping[str, Any] | None,
+    command: str,
+    times: Mapping[str, float],
+) -> dict[str, Any]:
+    """The record without checksums of outputs, which exist only when the outputs do."""
+    grid, groups = evidence.grid, dict(screener.diagnostics["groups"])
+    k = int(groups["k"])
+    groups["share"] = [float(n) / max(screening.valid_cells, 1) for n in screening.group_cells[1 : k + 1]]
+    return {
+        "project": {"name": project.project.name, "description": project.project.description},
+        "settings": project.model_dump(mode="json", by_alias=True, exclude={"folder", "file"}),
+        "version": importlib.metadata.version("mpmjax"),
+        "command": command,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": screener.settings["seed"],
+        "grid": {
+            "crs": grid.crs,
+            "cell_size": list(grid.cell_size),
+            "transform": list(grid.transform)[:6],
+            "width": grid.width,
+            "height": grid.height,
+            "cells": grid.width * grid.height,
+            "valid_cells": screening.valid_cells,
+            "area_km2": screening.valid_cells * grid.cell_area_km2,
+        },
+        "layers": [
+            {**layer, "membership": membership_record(m)}
+            for layer, m in zip(screener.layers, screener.memberships, strict=True)
+        ],
+        "model": dict(screener.diagnostics["model"]),
+        "groups": groups,
+        "thresholds": dict(thresholds),
+        "targets": [{k: v for k, v in asdict(t).items() if k != "geometry"} for t in found],
+        "target_count": len(found),
+        "validation": validation,
+        "warnings": list(evidence.notes),
+        "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
+        "inputs": input_checksums(project),
+        "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
+    }
+
+
+def input_checksums(project: Project) -> dict[str, str]:
+    """sha256 of every file that the project names, with the companions of a shapefile, by the name it is given there."""
+    named = [section.source for section in project.layers]
+    named += [path for path in (project.grid.mask, project.validate_ and project.validate_.occurrences) if path]
+    sums: dict[str, str] = {}
+    for name in named:
+        for file in _with_companions(project.path(name)):
+            sums[str(name.with_name(file.name))] = sha256(file)
+    return dict(sorted(sums.items()))
+
+
+def _with_companions(path: Path) -> Iterable[Path]:
+    if path.suffix.lower() != ".shp":
+        return [path]
+    return sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.suffix.lower() in (".shp", ".shx", ".dbf", ".prj"))
+
+
+def output_checksums(folder: Path, files: Iterable[Path]) -> dict[str, str]:
+    """sha256 of the outputs, by their names in `folder`."""
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(files)}

@@ -1,0 +1,49 @@
+"""targets.gpkg: the ranked targets as polygons, in a file that is the same for the same targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import geopandas
+import pandas
+import pyogrio
+from pyogrio.errors import DataSourceError
+
+from mpmjax.errors import DiskError
+from mpmjax.stream.files import publish
+from mpmjax.types import Grid, Target
+
+FIXED_CLOCK = "2000-01-01T00:00:00.000Z"
+"""GeoPackage stores when it was written; a fixed time keeps the bytes the same for the same content."""
+
+
+def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
+    """Write the layer `targets`: rank, area_km2, prospectivity, confidence, risk, group, driver_1..3, lon, lat.
+
+    Raises:
+        DiskError: the file cannot be written.
+    """
+    columns = {
+        "rank": pandas.array([t.rank for t in targets], dtype="int32"),
+        **{
+            name: pandas.array([round(getattr(t, name), 6) for t in targets], dtype="float64")
+            for name in ("area_km2", "prospectivity", "confidence", "risk")
+        },
+        "group": pandas.array([t.group for t in targets], dtype="int32"),
+        **{f"driver_{i + 1}": [t.drivers[i] if i < len(t.drivers) else "" for t in targets] for i in range(3)},
+        "lon": pandas.array([t.lon for t in targets], dtype="float64"),
+        "lat": pandas.array([t.lat for t in targets], dtype="float64"),
+    }
+    frame = geopandas.GeoDataFrame(columns, geometry=[t.geometry for t in targets], crs=grid.crs)
+    temporary = path.with_name(f".{path.stem}.part.gpkg")
+    temporary.unlink(missing_ok=True)
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_CLOCK})
+    try:
+        frame.to_file(temporary, layer="targets", driver="GPKG", engine="pyogrio", geometry_type="MultiPolygon")
+    except (DataSourceError, OSError) as error:
+        raise DiskError(f"{path}: cannot be written: {error}") from error
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+    return publish(temporary, path)

@@ -1,0 +1,262 @@
+"""The run's record as the sections of the report: every number in words, so that the template only lays out.
+
+Each function takes the record (or its part) and returns plain strings, lists and dicts; what is absent or None
+becomes an empty section or a dash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mpmjax.reporting import words
+from mpmjax.reporting.palette import group_classes
+
+Record = Mapping[str, Any]
+
+TARGETS_SHOWN = 20
+CAPTURE_SHARES = ("0.01", "0.02", "0.05", "0.1", "0.2")
+_METHOD_ORDER = ("prospectivity", "favourability", "anomaly", "gamma")
+
+
+def part(record: Record, name: str) -> Record:
+    """A section of the record; empty where it is absent or None."""
+    return record.get(name) or {}
+
+
+def headline(record: Record) -> dict[str, Any]:
+    """Name, description, the facts of the area, and the reading in one sentence."""
+    project, grid = part(record, "project"), part(record, "grid")
+    size = grid.get("cell_size")
+    facts = [
+        ("Area screened", words.area(screened_km2(grid))),
+        ("Cells with data", _cells(grid)),
+        ("Cell size", f"{words.plain(size[0])} × {words.plain(size[1])} m" if size else words.DASH),
+        ("Coordinate system", words.printable(grid.get("crs") or words.DASH)[:60]),
+        ("Evidence layers", words.count(len(record.get("layers") or ()))),
+        ("Date", words.moment(record.get("date"))),
+    ]
+    return {
+        "name": words.printable(project.get("name") or "Prospectivity screening"),
+        "description": words.printable(project.get("description") or ""),
+        "facts": facts,
+        "reading": reading(record),
+    }
+
+
+def _cells(grid: Record) -> str:
+    if grid.get("valid_cells") is None:
+        return words.DASH
+    return f"{words.count(grid['valid_cells'])} of {words.count(grid.get('cells'))}"
+
+
+def screened_km2(grid: Record) -> float | None:
+    """Area of the valid cells in km²; the grid's own area where their number is not known."""
+    if grid.get("valid_cells") is not None and grid.get("cell_size"):
+        width, height = grid["cell_size"]
+        return float(grid["valid_cells"]) * float(width) * float(height) / 1e6
+    return grid.get("area_km2")
+
+
+def reading(record: Record) -> str:
+    """The outcome in one sentence, and a second one if known occurrences were given."""
+    km2 = screened_km2(part(record, "grid"))
+    where = "the area screened" if km2 is None else f"the {words.area(km2)} screened"
+    targets = record.get("targets") or []
+    total = _target_count(record)
+    if total is None:
+        sentence = f"These are the maps of {where}; its targets were not recorded."
+    elif total == 0:
+        sentence = f"No cells of {where} form a target at this area share and smallest area."
+    else:
+        sentence = f"{words.count(total)} target{' stands' if total == 1 else 's stand'} out in {where}"
+        sentence += f"; the first, {_first(targets[0])}." if targets else "."
+    best = part(part(part(record, "validation"), "methods"), "prospectivity")
+    captured = part(best, "capture").get("0.05")
+    if words.finite(captured) is not None:
+        known = words.count(part(record, "validation").get("occurrences"))
+        sentence += f" The best 5 % of the area holds {words.percent(captured)} of the {known} known occurrences."
+    return sentence
+
+
+def _first(target: Record) -> str:
+    """The first target in a clause: how large, where, which group, and why."""
+    drivers = words.listed([words.printable(name) for name in target.get("drivers") or []])
+    group = words.count(target.get("group"))
+    clause = f"{words.area(target.get('area_km2'))} around {place(target)}, lies in group {group}"
+    return f"{clause} and is driven by {drivers}" if drivers else clause
+
+
+def _target_count(record: Record) -> int | None:
+    """How many targets there are; None where the run recorded neither a number nor a list."""
+    count, listed = record.get("target_count"), record.get("targets")
+    return int(count) if count is not None else None if listed is None else len(listed)
+
+
+def place(target: Record) -> str:
+    """Latitude and longitude as "33.1042° N, 52.3145° E"."""
+    sides = []
+    for key, positive, negative in (("lat", "N", "S"), ("lon", "E", "W")):
+        value = words.finite(target.get(key))
+        text = words.DASH if value is None else f"{words.degrees(abs(value))}° {positive if value >= 0 else negative}"
+        sides.append(text)
+    return ", ".join(sides)
+
+
+def targets(record: Record) -> dict[str, Any]:
+    """The best targets as rows, how many there are, and the cut-offs of the area shares."""
+    rows = [
+        {
+            "rank": words.count(target.get("rank")),
+            "area": words.number(target.get("area_km2")),
+            "prospectivity": words.fixed(target.get("prospectivity"), 3),
+            "confidence": words.fixed(target.get("confidence")),
+            "risk": words.fixed(target.get("risk"), 3),
+            "group": words.count(target.get("group")),
+            "drivers": ", ".join(words.printable(name) for name in target.get("drivers") or []) or words.DASH,
+            "lat": words.degrees(target.get("lat")),
+            "lon": words.degrees(target.get("lon")),
+        }
+        for target in (record.get("targets") or [])[:TARGETS_SHOWN]
+    ]
+    total = _target_count(record)
+    shares = sorted(part(record, "thresholds").items(), key=lambda item: float(item[0]))
+    cuts = [f"best {100 * float(share):g} %: {words.fixed(value, 3)} and above" for share, value in shares]
+    return {"rows": rows, "total": words.count(total), "all_shown": len(rows) == total, "cuts": cuts}
+
+
+def layers(record: Record) -> list[dict[str, str]]:
+    """One row an evidence layer, numbered as in driver.tif."""
+    return [
+        {
+            "number": str(number),
+            "name": words.printable(layer.get("name")),
+            "source": words.printable(layer.get("source") or ""),
+            "role": words.printable(layer.get("role") or words.DASH),
+            "direction": words.DIRECTIONS.get(layer.get("direction") or 0, words.DASH),
+            "weight": words.plain(layer.get("weight")),
+            "membership": words.membership(layer.get("membership")),
+            "missing": words.percent(layer.get("missing_share"), 1),
+            "p1": words.number(layer.get("p1")),
+            "median": words.number(layer.get("median")),
+            "p99": words.number(layer.get("p99")),
+        }
+        for number, layer in enumerate(record.get("layers") or (), start=1)
+    ]
+
+
+def model(record: Record) -> dict[str, Any] | None:
+    """Sizes of the ensemble and the members that were left out."""
+    settings = part(record, "model")
+    if not settings:
+        return None
+    facts = [
+        ("Members", words.count(settings.get("members"))),
+        ("Hidden units", words.count(settings.get("hidden"))),
+        ("Latent size", words.count(settings.get("latent"))),
+        ("Sampled cells", words.count(settings.get("sample"))),
+        ("Training steps", words.count(settings.get("steps"))),
+        ("Seed", words.DASH if record.get("seed") is None else str(record["seed"])),
+    ]
+    numbers = [str(member) for member in settings.get("excluded_members") or []]
+    left_out = ""
+    if numbers:
+        left_out = f"Left out because the loss was not finite: {len(numbers)} of {facts[0][1]} members (in run.json, "
+        left_out += f"counted from 0: {words.listed(numbers)})."
+    return {"facts": facts, "left_out": left_out}
+
+
+def groups(record: Record) -> dict[str, Any] | None:
+    """One row a group with its colour on the map, and the number chosen."""
+    found = part(record, "groups")
+    if not found:
+        return None
+    favourability, shares = found.get("favourability") or [], found.get("share") or []
+    rows = [
+        {
+            "number": str(value),
+            "colour": colour,
+            "favourability": words.fixed(favourability[value - 1]),
+            "share": words.percent(shares[value - 1] if value <= len(shares) else None, 1),
+        }
+        for value, _, colour in group_classes(favourability)
+    ]
+    return {"rows": rows, "k": words.count(found.get("k")), "chosen": bool(part(found, "criteria").get("k"))}
+
+
+def ordered_methods(methods: Record) -> list[str]:
+    """Names of the scores: ours first, then the rivals by name."""
+    return [name for name in _METHOD_ORDER if name in methods] + sorted(set(methods) - set(_METHOD_ORDER))
+
+
+def validation(record: Record) -> dict[str, Any] | None:
+    """The methods side by side, the best figure of each column marked, and what they say together."""
+    found = part(record, "validation")
+    methods = part(found, "methods")
+    if not methods:
+        return None
+    rows = []
+    for name in ordered_methods(methods):
+        scores, pa = methods[name] or {}, part(methods[name] or {}, "pa")
+        auc, low, high = (words.finite(scores.get(key)) for key in ("auc", "auc_low", "auc_high"))
+        interval = "" if low is None or high is None else f"{words.fixed(low)} to {words.fixed(high)}"
+        captures = [words.finite(part(scores, "capture").get(share)) for share in CAPTURE_SHARES]
+        pr, oa, nd, ln_nd = (words.finite(pa.get(key)) for key in ("pr", "oa", "nd", "ln_nd"))
+        cells = [(words.fixed(auc), auc), *((words.percent(value), value) for value in captures)]
+        cells += [(words.percent(pr), pr), (words.percent(oa), None if oa is None else -oa)]
+        cells += [(words.fixed(nd), nd), (words.fixed(ln_nd), ln_nd)]
+        rows.append({"name": words.printable(words.method(name)), "interval": interval, "cells": cells})
+    return {
+        "rows": _mark_best(rows),
+        "source": words.printable(found.get("source") or ""),
+        "points": words.count(found.get("points")),
+        "occurrences": words.count(found.get("occurrences")),
+        "verdict": _verdict(methods),
+    }
+
+
+def _mark_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cells (text, value) become (text, is best); what prints alike is equally good, one method alone has no best."""
+    best = []
+    for column in zip(*(row["cells"] for row in rows), strict=True):
+        judged = [cell for cell in column if cell[1] is not None]
+        best.append(max(judged, key=lambda cell: cell[1])[0] if len(rows) > 1 and judged else None)
+    for row in rows:
+        row["cells"] = [(text, text == top) for (text, _), top in zip(row["cells"], best, strict=True)]
+    return rows
+
+
+def _verdict(methods: Record) -> str:
+    """What the figures say together, also where it speaks against the method."""
+    aucs = {name: words.finite((scores or {}).get("auc")) for name, scores in methods.items()}
+    ours = aucs.get("prospectivity")
+    if ours is None:
+        return ""
+    low = words.finite(methods["prospectivity"].get("auc_low"))
+    sentence = f"Prospectivity ranks a known occurrence above {words.percent(ours)} of the other cells on average"
+    sentence += ", which these few occurrences cannot tell from chance." if low is not None and low <= 0.5 else "."
+    better = [name for name in ordered_methods(methods) if (aucs[name] or 0.0) > ours]
+    if better:
+        named = words.listed([f"{words.method(name)} ({words.fixed(aucs[name])})" for name in better])
+        sentence += f" Here {named} rank{'s' if len(better) == 1 else ''} them higher: read those maps beside it."
+    return sentence
+
+
+def provenance(record: Record) -> dict[str, Any]:
+    """Version, command, seed, library versions, checksums and times."""
+    times = {stage: words.finite(seconds) or 0.0 for stage, seconds in part(record, "times").items()}
+    total = sum(times.values())
+    return {
+        "version": words.printable(record.get("version") or words.DASH),
+        "command": words.printable(record.get("command") or words.DASH),
+        "seed": words.DASH if record.get("seed") is None else str(record["seed"]),
+        "date": words.moment(record.get("date")),
+        "versions": [(words.printable(k), words.printable(v)) for k, v in part(record, "versions").items()],
+        "inputs": [(words.printable(k), words.printable(v)) for k, v in part(record, "inputs").items()],
+        "outputs": [(words.printable(k), words.printable(v)) for k, v in part(record, "outputs").items()],
+        "times": [
+            (words.printable(stage), words.duration(seconds), words.percent(seconds / total if total else None))
+            for stage, seconds in times.items()
+        ],
+        "total": words.duration(total),
+    }

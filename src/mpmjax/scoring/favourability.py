@@ -1,0 +1,159 @@
+"""Memberships fitted to a sample: breakpoints that the project leaves open, and typed defaults by role.
+
+Typed defaults: distance -> 1 - ecdf (low favourable), membership -> itself, all others -> sigmoid between P1 and P99
+with k = 9.2 / (P99 - P1), so that membership is 0.01 at P1 and 0.99 at P99.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mpmjax.errors import DataError
+from mpmjax.project_membership import (
+    Category,
+    Ecdf,
+    Gaussian,
+    Large,
+    Linear,
+    MembershipSpec,
+    MsLarge,
+    Power,
+    Shoulder,
+    Sigmoid,
+)
+from mpmjax.types import Layer, Membership
+
+QUANTILES = 1024
+SIGMOID_SPAN = 9.2
+"""2 ln 99 = 9.19: the logistic runs from 0.01 to 0.99 over it."""
+
+
+def fit_membership(values: np.ndarray, layer: Layer, spec: MembershipSpec | None, transform: str = "none") -> Membership:
+    """The membership of one layer as plain numbers.
+
+    Args:
+        values: float64 [n], the layer's values on the sample, NaN where missing.
+        layer: its role and direction; used in messages too.
+        spec: what the project says; None for the typed default of the role.
+        transform: none, log or sqrt.
+
+    Raises:
+        DataError: the sample cannot give the numbers that are left open (no spread, nothing positive for a logarithm).
+    """
+    present = values[np.isfinite(values)]
+    floor = _log_floor(present, layer) if transform == "log" else 0.0
+    shaped = transformed(present, transform, floor)
+    if spec is None:
+        return _typed(shaped, layer, transform, floor)
+    fitted = _fit(spec, shaped, present, layer, transform, floor)
+    return Membership(hedge=spec.hedge, **fitted)
+
+
+def transformed(values: np.ndarray, transform: str, floor: float) -> np.ndarray:
+    """log10 with a floor, square root, or the values themselves."""
+    if transform == "log":
+        return np.log10(np.maximum(values, floor))
+    return np.sqrt(np.maximum(values, 0.0)) if transform == "sqrt" else values
+
+
+def _log_floor(present: np.ndarray, layer: Layer) -> float:
+    """Half the smallest positive value, as laboratories' results below detection are commonly replaced."""
+    positive = present[present > 0]
+    if not positive.size:
+        raise DataError(f"layer {layer.name!r} ({layer.source}): transform = \"log\" needs positive values, there are none.")
+    return float(positive.min()) / 2
+
+
+def _typed(shaped: np.ndarray, layer: Layer, transform: str, floor: float) -> Membership:
+    low = layer.direction < 0
+    if layer.role == "membership":
+        if shaped.min() < -1e-6 or shaped.max() > 1 + 1e-6:
+            raise DataError(
+                f"layer {layer.name!r} ({layer.source}): role \"membership\" means values in 0..1, the sample holds "
+                f"{shaped.min():g} to {shaped.max():g}. Give it another role, or a membership with lo and hi."
+            )
+        return Membership("linear", {"lo": 0.0, "hi": 1.0}, transform, floor, complement=low)
+    if layer.role == "distance":
+        x, y = ecdf_knots(shaped)
+        return Membership("ecdf", {}, transform, floor, complement=low, knots_x=x, knots_y=y)
+    return Membership("sigmoid", _sigmoid_params(shaped, layer), transform, floor, complement=low)
+
+
+def _sigmoid_params(shaped: np.ndarray, layer: Layer) -> dict[str, float]:
+    p1, p99 = np.percentile(shaped, (1, 99))
+    if not p99 > p1:
+        share = float(np.mean(shaped == p1))
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): {share:.0%} of the sample is the one value {p1:g}, so that P1 = P99 "
+            "and the default sigmoid has no slope. Leave the layer out, or give it a membership with numbers, "
+            'for example { kind = "linear", lo = ..., hi = ... }.'
+        )
+    return {"midpoint": float(p1 + p99) / 2, "slope": SIGMOID_SPAN / float(p99 - p1)}
+
+
+def _fit(
+    spec: MembershipSpec, shaped: np.ndarray, present: np.ndarray, layer: Layer, transform: str, floor: float
+) -> dict[str, Any]:
+    """Fields of the Membership for an explicit spec; breakpoints go through the transform as the values do."""
+
+    def at(value: float) -> float:
+        return float(transformed(np.array([value]), transform, floor)[0])
+
+    form: dict[str, Any] = {"transform": transform, "floor": floor}
+    falling = layer.direction < 0
+    match spec:
+        case Linear():  # Power too
+            p1, p99 = (float(p) for p in np.percentile(shaped, (99, 1) if falling else (1, 99)))
+            lo, hi = (given if given is None else at(given) for given in (spec.lo, spec.hi))
+            params = {"lo": p1 if lo is None else lo, "hi": p99 if hi is None else hi}
+            if params["lo"] == params["hi"]:
+                raise DataError(
+                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo and hi come out equal "
+                    f"({params['lo']:g}); state both."
+                )
+            if isinstance(spec, Power):
+                params["exponent"] = spec.exponent
+            return form | {"kind": spec.kind, "params": params}
+        case Large():
+            midpoint = spec.midpoint if spec.midpoint is not None else float(np.median(present))
+            if midpoint <= 0:
+                raise DataError(
+                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r} needs a positive midpoint, the "
+                    f"sample's median is {midpoint:g}; state midpoint."
+                )
+            return {"kind": spec.kind, "params": {"midpoint": midpoint, "spread": spec.spread}}
+        case Gaussian():
+            return form | {"kind": spec.kind, "params": {"midpoint": at(spec.midpoint), "spread": spec.s}}
+        case MsLarge():
+            params = {"mean": float(shaped.mean()), "sd": float(shaped.std()), "a": spec.a, "b": spec.b}
+            return form | {"kind": spec.kind, "params": params | {"esri_compat": float(spec.esri_compat)}}
+        case Sigmoid():
+            default = {} if spec.midpoint is not None and spec.slope else _sigmoid_params(shaped, layer)
+            midpoint = default["midpoint"] if spec.midpoint is None else at(spec.midpoint)
+            down = falling if spec.decreasing is None else spec.decreasing
+            params = {"midpoint": midpoint, "slope": spec.slope or default["slope"]}
+            return form | {"kind": "sigmoid", "params": params, "complement": down}
+        case Shoulder():
+            return form | {"kind": "shoulder", "params": {key: at(getattr(spec, key)) for key in ("alpha", "beta", "gamma")}}
+        case Category():
+            table = sorted((float(code), score) for code, score in spec.scores.items())
+            params = {} if spec.default is None else {"default": spec.default}
+            codes, scores = (np.array(column, np.float64) for column in zip(*table, strict=True))
+            return {"kind": "category", "params": params, "knots_x": codes, "knots_y": scores}
+        case Ecdf():
+            x, y = ecdf_knots(shaped)
+            down = falling if spec.decreasing is None else spec.decreasing
+            return form | {"kind": "ecdf", "params": {}, "complement": down, "knots_x": x, "knots_y": y}
+
+
+def ecdf_knots(values: np.ndarray, quantiles: int = QUANTILES) -> tuple[np.ndarray, np.ndarray]:
+    """An empirical CDF as knots for linear interpolation: strictly increasing x, and levels y in 0..1.
+
+    Tied values share the middle of their levels (midranks). A constant gives two knots around one half.
+    """
+    levels = np.linspace(0.0, 1.0, quantiles)
+    x, inverse = np.unique(np.quantile(values, levels), return_inverse=True)
+    y = np.bincount(inverse, levels) / np.bincount(inverse)
+    return (x, y) if len(x) > 1 else (np.array([x[0], np.nextafter(x[0], np.inf)]), np.array([0.5, 0.5]))

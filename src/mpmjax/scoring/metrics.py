@@ -1,0 +1,136 @@
+"""How well a score finds known occurrences: ROC, success rate, capture, prediction-area. Labels are used only here.
+
+Everything follows from two kinds of counts, which add up over tiles: for each occurrence cell, how many valid cells
+score lower and how many the same. So a map of any size is judged exactly, in memory for its occurrences only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+CAPTURE_SHARES = (0.01, 0.02, 0.05, 0.10, 0.20)
+CURVE_POINTS = 201
+
+
+@dataclass(frozen=True)
+class RankCounts:
+    """Where the occurrence cells stand among all valid cells.
+
+    Attributes:
+        scores: float64 [m], scores of the occurrence cells, ascending.
+        lower, equal: int64 [m], valid cells (the occurrences among them) that score lower, and the same.
+        cells: number of valid cells.
+    """
+
+    scores: np.ndarray
+    lower: np.ndarray
+    equal: np.ndarray
+    cells: int
+
+
+def count_ranks(scores: np.ndarray, parts: Iterable[np.ndarray]) -> RankCounts:
+    """Count, over the valid cells of a map that comes in parts, how many lie below and at each occurrence's score.
+
+    Args:
+        scores: float [m], the occurrence cells' scores, all finite.
+        parts: arrays of valid cells' scores of any shape; together all valid cells, occurrences included.
+    """
+    levels, inverse = np.unique(np.asarray(scores), return_inverse=True)
+    below, at, cells = np.zeros(len(levels) + 1, np.int64), np.zeros(len(levels), np.int64), 0
+    for part in parts:
+        values = np.asarray(part).ravel()
+        cells += values.size
+        place = np.searchsorted(levels, values)  # the first level >= the value
+        below += np.bincount(place, minlength=len(levels) + 1)
+        tied = place < len(levels)
+        tied[tied] = levels[place[tied]] == values[tied]
+        at += np.bincount(place[tied], minlength=len(levels))
+    lower = np.cumsum(below)[:-1] - at  # cells whose first level is this one or an earlier one, less the ties
+    order = np.argsort(scores, kind="stable")
+    return RankCounts(np.asarray(scores, np.float64)[order], lower[inverse[order]], at[inverse[order]], cells)
+
+
+def auc(counts: RankCounts) -> float:
+    """Area under the ROC curve by midranks: occurrence cells against all other valid cells (Mann-Whitney).
+
+    Raises:
+        ValueError: there is no occurrence, or no other cell.
+    """
+    m = len(counts.scores)
+    if m == 0 or counts.cells <= m:
+        raise ValueError(f"AUC needs occurrences and other cells, got {m} occurrences in {counts.cells} cells")
+    return float(_pair_scores(counts).mean())
+
+
+def _pair_scores(counts: RankCounts) -> np.ndarray:
+    """For each occurrence the share of background cells that it beats, ties half: float64 [m]; their mean is the AUC."""
+    own_lower = np.searchsorted(counts.scores, counts.scores, side="left")
+    own_equal = np.searchsorted(counts.scores, counts.scores, side="right") - own_lower
+    background = counts.cells - len(counts.scores)
+    return (counts.lower - own_lower + 0.5 * (counts.equal - own_equal)) / background
+
+
+def auc_interval(counts: RankCounts, draws: int, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
+    """Bootstrap interval of the AUC over occurrences (the background, all other cells, is not resampled)."""
+    scores = _pair_scores(counts)
+    rng = np.random.default_rng(seed)
+    means = scores[rng.integers(0, len(scores), (draws, len(scores)))].mean(axis=1)
+    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def area_at(counts: RankCounts) -> np.ndarray:
+    """For each occurrence, ascending by score, the share of valid area scoring at least as high: float64 [m]."""
+    return (counts.cells - counts.lower) / counts.cells
+
+
+def capture(counts: RankCounts, shares: Iterable[float] = CAPTURE_SHARES) -> dict[str, float]:
+    """Share of occurrences inside the best so many per cent of the valid area, by area share ("0.05": ...).
+
+    A tie that straddles the border is cut in proportion: an occurrence tied with many cells counts in part.
+    """
+    better = counts.cells - counts.lower - counts.equal
+    inside = {s: np.clip((s * counts.cells - better) / np.maximum(counts.equal, 1), 0.0, 1.0) for s in shares}
+    return {f"{share:g}": float(part.mean()) for share, part in inside.items()}
+
+
+def success_rate(counts: RankCounts, points: int = CURVE_POINTS) -> dict[str, list[float]]:
+    """The success-rate curve: share of area (denser near 0) and share of occurrences captured in it."""
+    area = np.linspace(0.0, 1.0, points) ** 2
+    return {"area": [float(a) for a in area], "capture": [capture(counts, [a])[f"{a:g}"] for a in area]}
+
+
+def prediction_area(counts: RankCounts) -> dict[str, float]:
+    """The crossing of the prediction-area plot, where Pr + Oa = 1 (Yousefi and Carranza 2015).
+
+    Returns:
+        threshold, pr (occurrences captured), oa (area occupied), nd = pr / oa, and ln_nd, at the occurrence score
+        whose pr + oa comes nearest to 1.
+    """
+    m, oa = len(counts.scores), area_at(counts)
+    pr = (m - np.searchsorted(counts.scores, counts.scores, side="left")) / m
+    at = int(np.argmin(np.abs(pr + oa - 1.0)))
+    nd = float(pr[at] / oa[at])
+    return {
+        "threshold": float(counts.scores[at]),
+        "pr": float(pr[at]),
+        "oa": float(oa[at]),
+        "nd": nd,
+        "ln_nd": float(np.log(nd)),
+    }
+
+
+def judge(counts: RankCounts, draws: int, seed: int = 0) -> dict[str, object]:
+    """All figures of one score, as they stand in run.json."""
+    low, high = auc_interval(counts, draws, seed) if draws else (None, None)
+    return {
+        "auc": auc(counts),
+        "auc_low": low,
+        "auc_high": high,
+        "capture": capture(counts),
+        "success": success_rate(counts),
+        "pa": prediction_area(counts),
+    }

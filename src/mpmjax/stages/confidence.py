@@ -1,0 +1,48 @@
+"""confidence: favourability, agreement and margin, ranked against the sample -> the finished Screener."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpmjax.ops.lstm import Scorer
+from mpmjax.project import ModelSection
+from mpmjax.scoring.favourability import ecdf_knots
+from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
+
+RANKED = {"fav": "favourability", "r": "R", "anomaly": "surprise"}
+"""Frozen ranks: name of the ecdf in the Screener -> what it ranks."""
+
+
+def confidence(
+    model: ModelSection, evidence: Evidence, sample: FuzzySample, ensemble: Ensemble, grouping: Grouping
+) -> Screener:
+    """Score the sample and freeze the empirical CDFs, so that screening is one pass with nothing left to learn."""
+    unit = np.array([0.0, 1.0], np.float32)
+    arrays = {**ensemble.arrays, **grouping.arrays}
+    unranked = arrays | {f"ecdf_{name}_{axis}": unit for name in RANKED for axis in "xy"}
+    scores = Scorer(unranked).score(np.ascontiguousarray(sample.mu.T), np.ascontiguousarray(sample.valid.T))
+    for name, score in RANKED.items():
+        x, y = ecdf_knots(scores[score].astype(np.float64))
+        # Two quantiles may fall together in float32; interpolation wants them apart.
+        x, keep = np.unique(x.astype(np.float32), return_index=True)
+        arrays |= {f"ecdf_{name}_x": x, f"ecdf_{name}_y": y[keep].astype(np.float32)}
+    return Screener(
+        layers=tuple(
+            {
+                "name": layer.name,
+                "role": layer.role,
+                "direction": layer.direction,
+                "weight": layer.weight,
+                "source": layer.source,
+                **statistics,
+            }
+            for layer, statistics in zip(evidence.layers, sample.statistics, strict=True)
+        ),
+        memberships=sample.memberships,
+        arrays=arrays,
+        settings={"min_coverage": model.min_coverage, "seed": model.seed},
+        diagnostics={
+            "model": dict(ensemble.diagnostics),
+            "groups": dict(grouping.diagnostics),
+        },
+    )

@@ -1,0 +1,33 @@
+"""group: latents -> groups of cells, their number chosen by criteria."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mpmjax.project import ModelSection
+from mpmjax.scoring.groups import find_groups, gaussians
+from mpmjax.types import Ensemble, FuzzySample, Grouping
+
+
+def group(model: ModelSection, weights: np.ndarray, sample: FuzzySample, ensemble: Ensemble) -> Grouping:
+    """Consensus groups on the sample, and one Gaussian a group in every member's latent.
+
+    Args:
+        weights: float [L], the layers' weights in favourability, 0 for those without a direction.
+    """
+    share = sample.valid * weights
+    total = share.sum(axis=1)
+    favourability = np.where(total > 0, (share * sample.mu).sum(axis=1) / np.where(total > 0, total, 1.0), 0.5)
+    k = None if model.groups == "auto" else model.groups
+    found = find_groups(ensemble.latents, favourability, k, model.seed)
+    groups = len(found.favourability)
+    return Grouping(
+        gaussians(ensemble.latents, found.labels, groups)
+        | {"group_fav": found.favourability.astype(np.float32), "weight": weights.astype(np.float32)},
+        {
+            "k": groups,
+            "criteria": dict(found.criteria),
+            "favourability": [float(f) for f in found.favourability],
+            "sample_share": [float(s) for s in np.bincount(found.labels, minlength=groups) / len(found.labels)],
+        },
+    )

@@ -1,0 +1,94 @@
+"""prepare: sources -> one grid -> evidence stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mpmjax.errors import DataError, ProjectError
+from mpmjax.evidence.grid import require_overlap, resolve_grid
+from mpmjax.evidence.layer import direction, raster_layer
+from mpmjax.evidence.mask import prepare_mask
+from mpmjax.evidence.points import read_occurrences
+from mpmjax.evidence.raster import RasterSource, align, choose_resampling, inspect_raster
+from mpmjax.evidence.scan import judge, scan
+from mpmjax.evidence.vector import vector_distance
+from mpmjax.project import LayerSection, Project
+from mpmjax.types import Evidence, Grid, Layer
+
+def prepare(project: Project, scratch: Path) -> Evidence:
+    """Lay every source of the project on one grid.
+
+    Rasters that already lie on the grid are read where they are; others are warped and vectors turned into exact
+    distance, into files in `scratch`. Everything that can be wrong with the data is looked for here, occurrences
+    included, so that a long run does not fail at its end.
+
+    Raises:
+        DataError, ProjectError: a source cannot be used; says which and what to do.
+    """
+    rasters = {
+        section.name: inspect_raster(
+            project.path(section.source), section.name, band=section.band, crs=section.crs, nodata=section.nodata
+        )
+        for section in project.layers
+        if section.derive is None
+    }
+    grid = resolve_grid(project.grid, list(rasters.values()))
+    require_overlap(list(rasters.values()), grid)
+    facts = {name: scan(source, raster_layer(project.layer(name), source)) for name, source in rasters.items()}
+    notes = [note for name, source in rasters.items() for note in judge(source, facts[name])]
+    mask = None if project.grid.mask is None else prepare_mask(project.path(project.grid.mask), grid, scratch)
+    occurrences = None
+    if project.validate_ is not None:
+        known = project.validate_
+        occurrences = read_occurrences(
+            project.path(known.occurrences), grid, mask=mask, crs=known.crs, where=known.where
+        )
+    layers = []
+    for section in project.layers:
+        if section.derive is None:
+            layers.append(_align(project, section, rasters[section.name], grid, scratch))
+        else:
+            layer, remarks = _distance(project, section, grid, scratch)
+            layers.append(layer)
+            notes += remarks
+    return Evidence(grid, tuple(layers), mask, occurrences, tuple(notes))
+
+
+def _align(project: Project, section: LayerSection, source: RasterSource, grid: Grid, scratch: Path) -> Layer:
+    layer = raster_layer(section, source)
+    if np.dtype(source.dtype).kind not in "iuf":
+        raise DataError(f"layer {section.name!r}: {source.path}: values of type {source.dtype} cannot be evidence.")
+    resampling = choose_resampling(source, grid, section.role, section.resampling)
+    return align(source, grid, layer, resampling, scratch)
+
+
+def _distance(project: Project, section: LayerSection, grid: Grid, scratch: Path) -> tuple[Layer, list[str]]:
+    path, out = project.path(section.source), scratch / f"{section.name}.tif"
+    if section.nodata is not None or section.valid_range is not None or section.resampling is not None:
+        raise ProjectError(
+            f"layer {section.name!r}: nodata, valid_range and resampling are for rasters; remove them from this "
+            "vector layer."
+        )
+    remarks = vector_distance(
+        path,
+        grid,
+        out,
+        where=section.where,
+        search_distance=section.search_distance,
+        crs=section.crs,
+        name=section.name,
+        scratch=scratch,
+    )
+    layer = Layer(
+        name=section.name,
+        role=section.role,
+        path=out,
+        band=1,
+        dtype="float32",
+        direction=direction(section),
+        weight=section.weight,
+        source=str(path),
+    )
+    return layer, remarks

@@ -1,0 +1,146 @@
+"""targets: connected cells over the threshold -> ranked polygons with their drivers; and the map of area classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+import shapely
+from rasterio.features import shapes
+from rasterio.warp import transform
+from rasterio.windows import Window
+from shapely.geometry import shape
+
+from mpmjax.ops.label import Components, label
+from mpmjax.project import TargetsSection
+from mpmjax.scoring.thresholds import SHARES, threshold_of_share
+from mpmjax.stream.reader import open_raster
+from mpmjax.stream.store import MapStore, build_cogs
+from mpmjax.stream.tiles import strips
+from mpmjax.types import CLASSES, Grid, Screening, Target, Tile, cells_of_km2
+
+SMALLEST_CELLS = 9
+"""Default min_area: fewer cells than 3 x 3 are rather noise than something to visit."""
+MAPS = ("prospectivity", "confidence", "risk", "groups", "driver")
+
+
+class Strips(NamedTuple):
+    """The maps of a finished pass, read strip by strip. Strips are of fixed height: polygons must not know tiles."""
+
+    grid: Grid
+    datasets: Mapping[str, rasterio.DatasetReader]
+
+    def __call__(self, *names: str) -> Iterator[tuple[Tile, list[np.ndarray]]]:
+        for strip in strips(self.grid):
+            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
+            yield strip, [self.datasets[name].read(1, window=window) for name in names]
+
+
+def targets(
+    section: TargetsSection,
+    screening: Screening,
+    grid: Grid,
+    layer_names: Sequence[str],
+    output: Path,
+    scratch: Path,
+) -> tuple[list[Target], dict[str, float]]:
+    """Write classes.tif, and find the targets in the maps of `output`.
+
+    Targets are 8-connected cells of the best `area_share` of the valid area, at least `min_area` large, ranked by
+    mean prospectivity x mean confidence.
+
+    Returns:
+        The ranked targets, and the thresholds of the classes by area share ("0.01": ...).
+    """
+    thresholds = {f"{share:g}": threshold_of_share(screening.histogram, share) for share in SHARES}
+    cut = threshold_of_share(screening.histogram, section.area_share)
+    smallest = SMALLEST_CELLS if section.min_area is None else cells_of_km2(section.min_area, grid)
+    with ExitStack() as stack:
+        datasets = {name: stack.enter_context(open_raster(output / f"{name}.tif")) for name in MAPS}
+        maps = Strips(grid, datasets)
+        components = label(p >= cut for _, (p,) in _write_classes(maps, thresholds, scratch))
+        kept = np.flatnonzero(components.sizes >= smallest) + 1
+        sums = _sums(maps, components, cut)
+        means = {name: total[kept] / components.sizes[kept - 1] for name, total in sums.items()}
+        best = np.argsort(-means["prospectivity"] * means["confidence"], kind="stable")[: section.max_targets]
+        found = _describe(maps, components, cut, kept[best], layer_names, {k: v[best] for k, v in means.items()})
+    build_cogs(MapStore(scratch, grid, [CLASSES]), output, [CLASSES], 1)
+    return found, thresholds
+
+
+def _write_classes(
+    maps: Strips, thresholds: Mapping[str, float], scratch: Path
+) -> Iterator[tuple[Tile, list[np.ndarray]]]:
+    """Pass prospectivity on, strip by strip, writing its area classes on the way."""
+    with MapStore(scratch, maps.grid, [CLASSES]) as store:
+        for strip, (p,) in maps("prospectivity"):
+            classes = np.where(p >= 0, len(thresholds) + 1, 0).astype(np.uint8)
+            for number, threshold in enumerate(sorted(thresholds.values(), reverse=True), 1):
+                classes[(p >= threshold) & (classes > number)] = number
+            store.write(strip, {CLASSES.name: classes})
+            yield strip, [p]
+
+
+def _sums(maps: Strips, components: Components, cut: float) -> dict[str, np.ndarray]:
+    """Sums of prospectivity, confidence and risk over each component, indexed by its label."""
+    names = ("prospectivity", "confidence", "risk")
+    sums = {name: np.zeros(components.count + 1) for name in names}
+    for strip, values in maps(*names):
+        above = values[0] >= cut
+        labels = components.relabel(strip.index, above)[above]
+        for name, array in zip(names, values, strict=True):
+            sums[name] += np.bincount(labels, array[above], minlength=components.count + 1)
+    return sums
+
+
+def _describe(
+    maps: Strips,
+    components: Components,
+    cut: float,
+    chosen: np.ndarray,
+    layer_names: Sequence[str],
+    means: Mapping[str, np.ndarray],
+) -> list[Target]:
+    """Targets for the components `chosen`, best first."""
+    place = np.zeros(components.count + 1, np.int64)  # component -> rank, 0 for those not chosen
+    place[chosen] = np.arange(1, len(chosen) + 1)
+    pieces: list[list[shapely.Geometry]] = [[] for _ in range(len(chosen) + 1)]
+    groups, drivers = np.zeros((len(chosen) + 1, 256), np.int64), np.zeros((len(chosen) + 1, 256), np.int64)
+    for strip, (p, group, driver) in maps("prospectivity", "groups", "driver"):
+        ranks = place[components.relabel(strip.index, p >= cut)].astype(np.int32)
+        inside = ranks > 0
+        np.add.at(groups, (ranks[inside], group[inside]), 1)
+        np.add.at(drivers, (ranks[inside], driver[inside]), 1)
+        origin = maps.grid.transform @ rasterio.Affine.translation(0, strip.row)
+        for outline, rank in shapes(ranks, inside, connectivity=4, transform=origin):
+            pieces[int(rank)].append(shape(outline))
+    found = []
+    for rank, component in enumerate(chosen, 1):
+        geometry = shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))])
+        point = geometry.representative_point()
+        (lon,), (lat,) = transform(maps.grid.crs, "EPSG:4326", [point.x], [point.y])
+        found.append(
+            Target(
+                rank=rank,
+                area_km2=float(components.sizes[component - 1] * maps.grid.cell_area_km2),
+                prospectivity=float(means["prospectivity"][rank - 1]),
+                confidence=float(means["confidence"][rank - 1]),
+                risk=float(means["risk"][rank - 1]),
+                group=int(groups[rank].argmax()),
+                drivers=_strongest(drivers[rank], layer_names),
+                lon=round(lon, 6),
+                lat=round(lat, 6),
+                geometry=geometry,
+            )
+        )
+    return found
+
+
+def _strongest(counts: np.ndarray, layer_names: Sequence[str]) -> tuple[str, ...]:
+    """Up to three layers that drive the most cells of a target."""
+    order = np.argsort(-counts[1:], kind="stable")[:3]
+    return tuple(layer_names[i] for i in order if counts[i + 1])

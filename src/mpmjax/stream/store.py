@@ -1,0 +1,120 @@
+"""Where the tiles of a screening pass go, and how they become cloud-optimised GeoTIFFs (COGs).
+
+Tiles are written in order by one thread into one working GeoTIFF a product; COGs are then built from those, so that
+their bytes depend on the cells alone and not on tile size or workers. Writing is single-threaded per file on
+purpose: GDAL's multi-threaded GeoTIFF writer reports no error on a full disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from mpmjax.errors import DiskError
+from mpmjax.stream.files import publish
+from mpmjax.stream.prefetch import ordered_map
+from mpmjax.types import Grid, Product, Tile
+
+BLOCK = 512
+
+
+class MapStore:
+    """Working files of the maps of one pass. Use as a context manager, then `build_cogs`."""
+
+    def __init__(self, folder: Path, grid: Grid, products: Sequence[Product]) -> None:
+        self.folder, self.grid, self.products = folder, grid, tuple(products)
+        self._open: dict[str, DatasetWriter] = {}
+
+    def __enter__(self) -> MapStore:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for product in self.products:
+            self._open[product.name] = create_map(self.path(product), self.grid, product)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for dataset in self._open.values():
+            dataset.close()
+        self._open.clear()
+
+    def path(self, product: Product) -> Path:
+        """The working file of a product."""
+        return self.folder / f"{product.name}.work.tif"
+
+    def write(self, tile: Tile, maps: Mapping[str, np.ndarray]) -> None:
+        """Write one tile of every product, arrays [height, width] in the product's dtype.
+
+        Raises:
+            DiskError: the working file cannot be written.
+        """
+        window = Window(tile.col, tile.row, tile.width, tile.height)  # pyright: ignore[reportCallIssue]
+        for name, dataset in self._open.items():
+            try:
+                dataset.write(maps[name], 1, window=window)
+            except RasterioError as error:
+                raise DiskError(f"{dataset.name}: writing row {tile.row}, column {tile.col} failed: {error}") from error
+
+
+def create_map(path: Path, grid: Grid, product: Product) -> DatasetWriter:
+    """A new working GeoTIFF for one product, open for writing."""
+    dataset = rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=grid.width,
+        height=grid.height,
+        count=1,
+        dtype=product.dtype,
+        crs=grid.crs,
+        transform=grid.transform,
+        nodata=product.nodata,
+        tiled=True,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
+        compress="zstd",
+        zstd_level=1,
+        bigtiff="if_safer",
+    )
+    dataset.set_band_description(1, product.description)
+    dataset.units = ("1",)
+    return dataset
+
+
+def build_cogs(store: MapStore, output: Path, products: Sequence[Product], workers: int) -> list[Path]:
+    """One COG a product in `output`, with overviews and statistics; each appears under its name when it is whole.
+
+    Raises:
+        DiskError: a COG cannot be written, or does not read back as it was written.
+    """
+
+    def build(product: Product) -> Path:
+        work, temporary = store.path(product), store.folder / f"{product.name}.tif"
+        floating = product.dtype == "float32"
+        try:
+            rasterio.shutil.copy(
+                work,
+                temporary,
+                driver="COG",
+                BLOCKSIZE=str(BLOCK),
+                COMPRESS="DEFLATE",  # the one compression that every GIS reads
+                LEVEL="4",
+                PREDICTOR="YES",
+                OVERVIEW_RESAMPLING="AVERAGE" if floating else "MODE",
+                STATISTICS="YES",
+                BIGTIFF="IF_SAFER",
+            )
+        except RasterioError as error:
+            raise DiskError(f"{output / work.name}: cannot be turned into a COG: {error}") from error
+        work.unlink()
+        return publish(temporary, output / f"{product.name}.tif")
+
+    return list(ordered_map(build, products, workers, ahead=0))

@@ -1,0 +1,142 @@
+"""Writes the synthetic district: rasters window by window, vectors with a fixed clock. Same input, same bytes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import rasterio
+import shapely
+from pyogrio.raw import write as write_raw
+from rasterio.windows import Window as RasterWindow
+from shapely.geometry.base import BaseGeometry
+
+from mpmjax.errors import DiskError
+from mpmjax.synthetic_layers import Patch, Theme
+from mpmjax.synthetic_noise import Window
+from mpmjax.types import MAP_NODATA, Grid
+
+BLOCK = 512
+WORKERS = 2
+INTEGER_NODATA = -32768
+_CLOCK = "2000-01-01T00:00:00.000Z"
+
+
+def write_rasters(
+    grid: Grid,
+    layers: Sequence[tuple[Theme, Path]],
+    patch_of: Callable[[Window], Patch],
+    *,
+    dtype: str,
+    tile: int,
+    missing_half: str | None = None,
+) -> None:
+    """Write each theme to its GeoTIFF: tiled 512 x 512, deflate, one thread a file, band named, unit and scale set.
+
+    Windows are at most one row of blocks high and `tile` columns wide and are written in the order of the blocks,
+    so that neither `tile` nor the timing of the workers shows in the files. A few windows are held at a time.
+
+    Args:
+        layers: theme and path of its file.
+        patch_of: the fields of a window.
+        dtype: "int16" (values in steps of the theme's `step`, which is the band's scale; nodata -32768) or "float32"
+            (nodata -9999).
+        tile: width of a window in cells.
+        missing_half: name of a theme that is nodata in the left half of the grid.
+
+    Raises:
+        DiskError: a file could not be written.
+    """
+    try:
+        with ExitStack() as stack:
+            files = [stack.enter_context(_create(path, theme, grid, dtype)) for theme, path in layers]
+            pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
+            windows, waiting = _windows(grid, tile), deque[tuple[Window, Future[list[np.ndarray]]]]()
+            while True:
+                while len(waiting) <= WORKERS and (window := next(windows, None)) is not None:
+                    waiting.append((window, pool.submit(_values, patch_of, window, layers, dtype)))
+                if not waiting:
+                    break
+                window, future = waiting.popleft()
+                for (theme, _), file, values in zip(layers, files, future.result(), strict=True):
+                    if theme.name == missing_half:
+                        values[:, : max(0, grid.width // 2 - window.col0)] = file.nodata
+                    file.write(values, 1, window=RasterWindow(window.col0, window.row0, window.cols, window.rows))
+    except OSError as error:
+        folder = layers[0][1].parent
+        raise DiskError(f"{folder}: the synthetic rasters could not be written: {error}. Is the disk full?") from error
+
+
+def _windows(grid: Grid, tile: int) -> Iterator[Window]:
+    height = min(tile, BLOCK)
+    for row in range(0, grid.height, height):
+        for col in range(0, grid.width, tile):
+            rows, cols = min(height, grid.height - row), min(tile, grid.width - col)
+            yield Window(row, col, rows, cols, grid.cell_size[0])
+
+
+def _create(path: Path, theme: Theme, grid: Grid, dtype: str) -> rasterio.io.DatasetWriter:
+    file = rasterio.open(
+        path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype=dtype, crs=grid.crs,
+        transform=grid.transform, nodata=INTEGER_NODATA if dtype == "int16" else MAP_NODATA,
+        tiled=True, blockxsize=BLOCK, blockysize=BLOCK, compress="deflate", predictor=2 if dtype == "int16" else 3,
+        num_threads=1, bigtiff="IF_SAFER",
+    )  # fmt: skip
+    file.set_band_description(1, theme.name)
+    file.set_band_unit(1, theme.unit)
+    if dtype == "int16" and theme.step != 1.0:
+        file.scales = (theme.step,)
+    return file
+
+
+def _values(
+    patch_of: Callable[[Window], Patch], window: Window, layers: Sequence[tuple[Theme, Path]], dtype: str
+) -> list[np.ndarray]:
+    """The window of every layer as it goes into its file."""
+    patch = patch_of(window)
+    found = []
+    for theme, _ in layers:
+        values = theme.values(patch)
+        if dtype == "int16":
+            values = np.rint(values / theme.step).clip(INTEGER_NODATA + 1.0, 32767.0).astype(np.int16)
+        else:
+            values = values.astype(np.float32)
+        if theme.survey is not None:
+            values[patch.gap[theme.survey]] = INTEGER_NODATA if dtype == "int16" else MAP_NODATA
+        found.append(values)
+    return found
+
+
+def write_vector(path: Path, crs: str, geometries: Sequence[BaseGeometry], fields: Mapping[str, Sequence]) -> None:
+    """Write one GeoPackage layer named like the file; `fields` are columns, a value a geometry.
+
+    Raises:
+        DiskError: the file could not be written.
+    """
+    kinds = {geometry.geom_type for geometry in geometries}
+    try:
+        path.unlink(missing_ok=True)
+        with _fixed_clock():
+            write_raw(
+                path, np.array(shapely.to_wkb(geometries), dtype=object), [np.array(v) for v in fields.values()],
+                list(fields), layer=path.stem, driver="GPKG", crs=crs,
+                geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
+            )  # fmt: skip
+    except (OSError, pyogrio.errors.DataSourceError) as error:
+        raise DiskError(f"{path}: could not be written: {error}. Is the disk full?") from error
+
+
+@contextmanager
+def _fixed_clock() -> Iterator[None]:
+    """A GeoPackage carries the time of its last change; ours are always of the same moment."""
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _CLOCK})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
