@@ -175,7 +175,7 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
     with this.stage("fuzzify"):
         fuzzy = fuzzify(this.project, evidence, drawn)
     with this.stage("train"):
-        ensemble = train(model, fuzzy)
+        ensemble = train(model, fuzzy, workers)
     with this.stage("group"):
         grouping = group(model, weights, fuzzy, ensemble)
     with this.stage("confidence"):

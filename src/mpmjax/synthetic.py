@@ -100,8 +100,8 @@ def make_district(
         dtype: "int16", nodata -32768, the step of the values as the band's scale; or "float32", nodata -9999.
         seed: 0 to 2**31 - 1.
         resolution: cell size in metres. The geology has its size in metres, so another resolution shows the same
-            rocks in other detail; at 60 m about 1 in 25,000 cells holds a deposit.
-        tile: width in cells of what is computed at a time, at least 16, best a multiple of 512; it changes no file.
+            rocks in other detail; at 60 m about one in 28,000 cells holds a deposit.
+        tile: width in cells of what is computed at a time, rounded up to a multiple of 512; it changes no file.
         missing_half: name of a layer to leave out (nodata) in the left half of the district.
         deposits: number of deposits; default: as many as the geology has, at least three if there is room.
 
@@ -159,7 +159,7 @@ def _threshold(seed: int, extent: Bounds, count: int, fewer: bool = False) -> fl
     if not ranked.size or count < 1 or (ranked.size < count and not fewer):
         size = f"{(extent[2] - extent[0]) / 1e3:g} x {(extent[3] - extent[1]) / 1e3:g} km"
         raise ProjectError(
-            f"deposits: got {count}; a district of {size} with this seed has room for {ranked.size}. "
+            f"deposits: {count} are asked for, but a district of {size} with this seed has room for {ranked.size}. "
             "Ask for 1 to that many, or make the district wider (width, height or resolution)."
         )
     return float(ranked[min(count, ranked.size) - 1])
@@ -185,20 +185,15 @@ def _write_text(path: Path, text: str) -> Path:
 
 
 def _write_deposits(path: Path, found: np.ndarray, grid: Grid) -> None:
-    points = list(shapely.points(to_map(found[:, :2], grid)))
+    points = [shapely.Point(place) for place in to_map(found[:, :2], grid)]
     names = [f"Prospect {number:03d}" for number in range(1, len(points) + 1)]
     write_vector(path, grid.crs, points, {"name": names, "commodity": ["Cu-Au"] * len(points)})
 
 
 def _district_project(chosen: tuple[Theme, ...], grid: Grid, seed: int) -> str:
-    lines = [
-        "[project]",
-        'name = "district"',
-        f'description = "A synthetic district, {grid.width} x {grid.height} cells of {grid.cell_size[0]:g} m, seed {seed}."',
-        "",
-        "[grid]",
-        f'like = "{chosen[0].name}"',
-    ]
+    cells = f"{grid.width} x {grid.height} cells of {grid.cell_size[0]:g} m"
+    lines = ["[project]", 'name = "district"', f'description = "A synthetic district: {cells}, seed {seed}"']
+    lines += ["", "[grid]", f'like = "{chosen[0].name}"']
     for theme in chosen:
         lines += ["", "[[layers]]", f'name = "{theme.name}"', f'source = "{theme.name}.tif"', f'role = "{theme.role}"']
         lines += [f'direction = "{theme.direction}"'] if theme.direction else []

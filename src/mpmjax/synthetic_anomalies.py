@@ -1,6 +1,6 @@
-"""What deposits, barren ground and gaps in the survey add to the layers of the synthetic district, as tables of bumps.
+"""What deposits, barren ground and gaps in a survey add to the layers of the synthetic district, as tables of bumps.
 
-A bump is a row x, y, half axis along, half axis across (metres), angle (radians), amplitude: see synthetic_shapes.blobs.
+A bump is a row x, y, half axis along, half axis across (metres), angle (radians), amplitude (synthetic_shapes.blobs).
 Deposits carry an alteration halo and a geochemical plume. Barren ground carries what is rarer and stronger, but not
 favourable, because the other layers do not agree with it: that is what an anomaly detector without geology falls for.
 """
@@ -14,7 +14,6 @@ from math import cos, pi, sin
 import numpy as np
 
 from mpmjax.synthetic_geology import (
-    BUMP_REACH,
     SQUARE,
     STRIKE,
     Bounds,
@@ -30,7 +29,9 @@ from mpmjax.synthetic_shapes import distance_at
 Bump = tuple[float, float, float, float, float, float]
 Bumps = dict[str, list[Bump]]
 
-_BARREN, _GAPS = 24, 25
+BUMP_REACH = 8_600.0
+"""Metres from the middle of a bump to its furthest edge, at most: that of the largest intrusion."""
+_BARREN = 24
 _DRAINAGE = STRIKE + 0.5 * pi  # streams run off the ranges, across the grain
 
 BODY_SIGNALS = {
@@ -120,10 +121,11 @@ def body_bumps(seed: int, i: int, j: int) -> Bumps:
 def bump_tables(seed: int, threshold: float, bounds: Bounds) -> dict[str, np.ndarray]:
     """All bumps that can reach into the bounds, by field: alteration, copper, plume, magnetics, ...; float64 [n, 6]."""
     parts: list[Bumps] = []
-    for i, j in squares(bounds, 2.0 * BUMP_REACH):
+    for i, j in squares(bounds, BUMP_REACH):
         parts += [barren_of(seed, i, j), body_bumps(seed, i, j)]
-    parts.append(deposit_bumps(deposits(seed, threshold, bounds, 2.0 * BUMP_REACH)))
-    return {field: _table(part.get(field, ()) for part in parts) for field in sorted({f for part in parts for f in part})}
+    parts.append(deposit_bumps(deposits(seed, threshold, bounds, BUMP_REACH)))
+    fields = sorted({field for part in parts for field in part})
+    return {field: _table(part.get(field, ()) for part in parts) for field in fields}
 
 
 def _table(parts: Iterable[Iterable[Bump]]) -> np.ndarray:

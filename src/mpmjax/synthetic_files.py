@@ -12,8 +12,9 @@ import numpy as np
 import pyogrio
 import rasterio
 import shapely
+from pyogrio.errors import DataLayerError, DataSourceError
 from pyogrio.raw import write as write_raw
-from rasterio.windows import Window as RasterWindow
+from rasterio.io import DatasetWriter
 from shapely.geometry.base import BaseGeometry
 
 from mpmjax.errors import DiskError
@@ -38,8 +39,8 @@ def write_rasters(
 ) -> None:
     """Write each theme to its GeoTIFF: tiled 512 x 512, deflate, one thread a file, band named, unit and scale set.
 
-    Windows are at most one row of blocks high and `tile` columns wide and are written in the order of the blocks,
-    so that neither `tile` nor the timing of the workers shows in the files. A few windows are held at a time.
+    Windows are one row of blocks high, `tile` columns wide, rounded up to whole blocks, and are written in the order of
+    the blocks, so that neither `tile` nor the timing of the workers shows in the files. A few are held at a time.
 
     Args:
         layers: theme and path of its file.
@@ -66,21 +67,25 @@ def write_rasters(
                 for (theme, _), file, values in zip(layers, files, future.result(), strict=True):
                     if theme.name == missing_half:
                         values[:, : max(0, grid.width // 2 - window.col0)] = file.nodata
-                    file.write(values, 1, window=RasterWindow(window.col0, window.row0, window.cols, window.rows))
+                    file.write(values, 1, window=_ranges(window))
     except OSError as error:
         folder = layers[0][1].parent
         raise DiskError(f"{folder}: the synthetic rasters could not be written: {error}. Is the disk full?") from error
 
 
+def _ranges(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (window.row0, window.row0 + window.rows), (window.col0, window.col0 + window.cols)
+
+
 def _windows(grid: Grid, tile: int) -> Iterator[Window]:
-    height = min(tile, BLOCK)
-    for row in range(0, grid.height, height):
-        for col in range(0, grid.width, tile):
-            rows, cols = min(height, grid.height - row), min(tile, grid.width - col)
+    width = -(-tile // BLOCK) * BLOCK  # whole blocks: one written in parts is padded otherwise at the grid's edge
+    for row in range(0, grid.height, BLOCK):
+        for col in range(0, grid.width, width):
+            rows, cols = min(BLOCK, grid.height - row), min(width, grid.width - col)
             yield Window(row, col, rows, cols, grid.cell_size[0])
 
 
-def _create(path: Path, theme: Theme, grid: Grid, dtype: str) -> rasterio.io.DatasetWriter:
+def _create(path: Path, theme: Theme, grid: Grid, dtype: str) -> DatasetWriter:
     file = rasterio.open(
         path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype=dtype, crs=grid.crs,
         transform=grid.transform, nodata=INTEGER_NODATA if dtype == "int16" else MAP_NODATA,
@@ -112,7 +117,9 @@ def _values(
     return found
 
 
-def write_vector(path: Path, crs: str, geometries: Sequence[BaseGeometry], fields: Mapping[str, Sequence]) -> None:
+def write_vector(
+    path: Path, crs: str, geometries: Sequence[BaseGeometry], fields: Mapping[str, Sequence[str] | np.ndarray]
+) -> None:
     """Write one GeoPackage layer named like the file; `fields` are columns, a value a geometry.
 
     Raises:
@@ -127,7 +134,7 @@ def write_vector(path: Path, crs: str, geometries: Sequence[BaseGeometry], field
                 list(fields), layer=path.stem, driver="GPKG", crs=crs,
                 geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
             )  # fmt: skip
-    except (OSError, pyogrio.errors.DataSourceError) as error:
+    except (OSError, DataLayerError, DataSourceError) as error:
         raise DiskError(f"{path}: could not be written: {error}. Is the disk full?") from error
 
 

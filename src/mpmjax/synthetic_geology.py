@@ -21,9 +21,9 @@ from mpmjax.synthetic_shapes import distance_at
 SQUARE = 16_000.0
 STRIKE = radians(45.0)
 CROSS_STRIKE = atan2(-cos(radians(20.0)), sin(radians(20.0)))  # azimuth 20 degrees
+# How far a shape goes from its middle, at most: a square that far from a window can still matter to it.
 FAULT_REACH = 12_500.0
-INTRUSION_REACH = 9_000.0
-BUMP_REACH = 4_000.0
+INTRUSION_REACH = 12_000.0
 VERTICES = 72
 PRODUCTIVE = "granodiorite"
 ROCKS = ((PRODUCTIVE, 0.62), ("diorite", 0.76), ("monzogranite", 0.9), ("gabbro", 1.0))
@@ -33,10 +33,10 @@ FERTILITY = Noise(1, 13_000.0, octaves=2, angle=STRIKE, stretch=1.6)
 LITHOLOGY = Noise(3, 6_000.0, octaves=3, angle=STRIKE, stretch=3.0)
 """Bands of rock along the arc, from limestone (low) to andesite (high)."""
 BELT = Noise(2, 34_000.0, octaves=2, angle=STRIKE, stretch=2.5)
-_FAULTS, _INTRUSIONS, _SITES, _BARREN, _GAPS = 21, 22, 23, 24, 25
+_FAULTS, _INTRUSIONS, _SITES = 21, 22, 23
 
 COMMON_DEPOSITS = 2.6
-"""Score above which a site holds a deposit unless a number is asked for: about one in 80 km2."""
+"""Score above which a site holds a deposit unless a number is asked for: about one in 100 km2."""
 
 Bounds = tuple[float, float, float, float]
 """(x0, y0, x1, y1) in metres, x0 < x1, y0 < y1."""
@@ -86,7 +86,7 @@ def fertile(noise: np.ndarray) -> np.ndarray:
 
 
 def pure(lithology: np.ndarray) -> np.ndarray:
-    """Pure limestone, 0..1, from the LITHOLOGY field: about a twentieth of the ground, with hardly a metal in it."""
+    """Pure limestone, 0..1, from the LITHOLOGY field: about a twelfth of the ground, with hardly a metal in it."""
     return 1.0 / (1.0 + np.exp(7.0 * (lithology + 1.5)))
 
 
@@ -135,6 +135,7 @@ def intrusions_of(seed: int, i: int, j: int) -> tuple[Intrusion, ...]:
         shape = np.ones(VERTICES)
         for wave in range(2, 9):
             shape += 0.75 / wave * luck[k, 4 + wave] * np.cos(wave * theta + 2.0 * pi * luck[k, 11 + wave])
+        shape = shape.clip(0.45, 1.7)  # no crossing of itself, and no further than INTRUSION_REACH
         stretch = 1.0 + 0.9 * luck[k, 13]
         along, across = radius * shape * np.cos(theta) * stretch, radius * shape * np.sin(theta) / stretch**0.5
         ring = np.column_stack([x[k] + along * cos(angle) - across * sin(angle),

@@ -122,8 +122,17 @@ def alteration(patch: Patch) -> np.ndarray:
     return np.maximum(0.05, 1.0 + 0.09 * patch.lithology - 0.5 * patch.pure + own + signal)
 
 
-def element(patch: Patch, *, median: float, rock: float, spread: float, plume: float, copper: float, stream: int):
-    """Log-normal content of an element; the last but one are the shares of plumes and of barren copper it carries."""
+def element(
+    patch: Patch, *, median: float, rock: float, spread: float, plume: float, copper: float, stream: int
+) -> np.ndarray:
+    """Log-normal content of an element.
+
+    Args:
+        median: in the unit of the element.
+        rock, spread: how far the rock and noise of its own move it, in ln units.
+        plume, copper: what it carries of the deposits' plumes and of barren copper, as shares of what copper does.
+        stream: first of the two streams of its noise.
+    """
     own = spread * patch.noise(Noise(stream, 5_000.0, octaves=4)) + 0.04 * patch.speckle(stream + 1)
     signal = plume * (patch.plume + 0.2 * patch.halo) + copper * patch.bumps("copper")
     return median * np.exp(rock * np.tanh(patch.lithology) - 1.2 * patch.pure + own + signal)
@@ -143,10 +152,13 @@ def channel(patch: Patch, *, relevance: float, stream: int) -> np.ndarray:
     return relevance * 3.0 * signal + (1.0 - relevance) * own
 
 
-def _element(name: str, symbol_unit: str, step: float, stream: int, numbers: tuple[float, ...]) -> Theme:
+def _element(
+    name: str, unit: str, step: float, stream: int, numbers: tuple[float, float, float, float, float]
+) -> Theme:
+    """`numbers` are median, rock, spread, plume and copper of `element`."""
     median, rock, spread, plume, copper = numbers
     values = partial(element, median=median, rock=rock, spread=spread, plume=plume, copper=copper, stream=stream)
-    return Theme(name, "geochemistry", "high", values, symbol_unit, step, "log", "geochemistry")
+    return Theme(name, "geochemistry", "high", values, unit, step, "log", "geochemistry")
 
 
 _NAMED = (

@@ -1,4 +1,4 @@
-"""The geological map of a synthetic sheet: bands of host rock along the arc, gravel over them, intrusions through them."""
+"""The geological map of a synthetic sheet: bands of host rock along the arc, gravel on them, intrusions in them."""
 
 from __future__ import annotations
 

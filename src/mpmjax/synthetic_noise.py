@@ -1,8 +1,8 @@
 """Seeded noise of any extent, and the windows that all fields of the synthetic district are computed in.
 
-A field is a function of place and seed, never of the window it is computed in, so that any two windows agree to the last
-bit where they overlap. A place is (x, y) in metres, x east and y **south** of the district's upper left
-corner; a window is (row0, col0, rows, cols, resolution) in cells, and its cell (r, c) has its centre at
+A field is a function of place and seed, never of the window it is computed in, so that any two windows agree to the
+last bit where they overlap. A place is (x, y) in metres, x east and y **south** of the district's upper left corner;
+a window is (row0, col0, rows, cols, resolution) in cells, and its cell (r, c) has its centre at
 x = (col0 + c + 0.5) resolution, y = (row0 + r + 0.5) resolution. Fields are float32 [rows, cols].
 """
 

@@ -211,6 +211,11 @@ class Membership:
     knots_x: np.ndarray | None = None
     knots_y: np.ndarray | None = None
 
+    def record(self) -> dict[str, Any]:
+        """Everything but the tables, as plain values for JSON and the report."""
+        plain = ("kind", "transform", "floor", "complement", "hedge")
+        return {name: getattr(self, name) for name in plain} | {"params": dict(self.params)}
+
 
 @dataclass(frozen=True)
 class FuzzySample:

@@ -43,7 +43,7 @@ def save_screener(screener: Screener, folder: Path) -> tuple[Path, Path]:
         "format": FORMAT,
         "sha256": hashlib.sha256(content).hexdigest(),
         "layers": [dict(layer) for layer in screener.layers],
-        "memberships": [membership_record(m) for m in screener.memberships],
+        "memberships": [m.record() for m in screener.memberships],
         "settings": dict(screener.settings),
         "diagnostics": dict(screener.diagnostics),
     }
@@ -82,18 +82,6 @@ def load_screener(path: str | Path) -> Screener:
         )
     except (KeyError, TypeError, SafetensorError) as error:
         raise ScreenerError(f"{folder}: not a complete Screener ({error!r}). Fit again.") from error
-
-
-def membership_record(m: Membership) -> dict[str, Any]:
-    """A membership without its tables, for JSON and the report."""
-    return {
-        "kind": m.kind,
-        "params": dict(m.params),
-        "transform": m.transform,
-        "floor": m.floor,
-        "complement": m.complement,
-        "hedge": m.hedge,
-    }
 
 
 def _membership(index: int, record: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Membership:

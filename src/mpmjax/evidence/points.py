@@ -99,6 +99,8 @@ def read_occurrences(
 
 
 def _none_inside(label: str, tally: _Tally) -> str:
+    if not tally.points:
+        return f"{label}: the file holds no points. Name one that does."
     where = "cannot be projected to the grid's CRS"
     if tally.bounds[0] <= tally.bounds[2]:
         where = f"lie at {box_text(tally.bounds)} in the grid's CRS"

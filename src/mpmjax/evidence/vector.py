@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from mpmjax.evidence.raster import working_profile
 from mpmjax.evidence.vectorfile import VectorFile, are_finite, open_vector, read_geometries, total_bounds
 from mpmjax.ops.distance import distance
 from mpmjax.stream.files import publish
+from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid
 
 STRIP_ROWS = 256
@@ -121,30 +123,21 @@ def vector_distance(
         DiskError: a file cannot be written.
     """
     features = read_features(path, grid, where=where, pad=search_distance, crs=crs, name=name)
-    dx, dy = grid.cell_size
-    # One cell more than fits, so that a feature exactly at the far edge of the margin still meets a cell.
-    cols, rows = int(search_distance // dx) + 1, int(search_distance // dy) + 1
-    shape = (grid.height + 2 * rows, grid.width + 2 * cols)
-    burn = _burner(features.geometries, grid.transform @ Affine.translation(-cols, -rows), shape[1])
-    window = (rows, cols, grid.height, grid.width)
-    profile: dict[str, Any] = working_profile(grid, "float32") | {"nodata": None, "predictor": 3, "num_threads": 1}
-    temporary = out.with_name(f".{out.name}.part")
+    left, above, right, below = _margins(features.geometries, grid, search_distance)
+    shape = (above + grid.height + below, left + grid.width + right)
+    burn = _burner(features.geometries, grid.transform @ Affine.translation(-left, -above), shape[1])
+    window = (above, left, grid.height, grid.width)
     uncertain = 0
-    try:
-        with rasterio.open(temporary, "w", **profile) as dataset:
 
-            def write(row: int, block: np.ndarray) -> None:
-                nonlocal uncertain
-                uncertain += int((block > search_distance + _to_edge(grid, row, len(block))).sum())
-                place = Window(0, row, grid.width, len(block))  # pyright: ignore[reportCallIssue]
-                dataset.write(block, 1, window=place)
+    def make(write: Callable[[int, np.ndarray], None]) -> None:
+        def count_and_write(row: int, block: np.ndarray) -> None:
+            nonlocal uncertain
+            uncertain += int((block > search_distance + _to_edge(grid, row, len(block))).sum())
+            write(row, block)
 
-            distance(burn, shape, grid.cell_size, write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
-        publish(temporary, out)
-    except RasterioError as error:
-        raise DiskError(f"{out}: cannot be written ({error}). Free some disk or choose another folder.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        distance(burn, shape, grid.cell_size, count_and_write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
+
+    _write_whole(out, grid, make)
     notes = list(features.notes)
     if uncertain:
         notes.append(
@@ -204,6 +197,21 @@ def _none_near(file: VectorFile, grid: Grid, target: CRS, where: str | None, pad
     )
 
 
+def _margins(geometries: np.ndarray, grid: Grid, search_distance: float) -> tuple[int, int, int, int]:
+    """Cells to the left, above, right and below the grid: as far as is searched, but no further than features reach.
+
+    Always one cell more than fits, so that a feature exactly at the far edge of the margin still meets a cell.
+    """
+    xmin, ymin, xmax, ymax = shapely.total_bounds(geometries)
+    left, bottom, right, top = grid.bounds
+    dx, dy = grid.cell_size
+
+    def cells(beyond: float, size: float) -> int:
+        return int(max(0.0, min(beyond, search_distance)) // size) + 1
+
+    return cells(left - xmin, dx), cells(ymax - top, dy), cells(xmax - right, dx), cells(bottom - ymin, dy)
+
+
 def _burner(geometries: np.ndarray, transform: Affine, width: int) -> Callable[[int, int], np.ndarray]:
     """(row, rows) -> bool [rows, width]: cells of a strip that a feature touches."""
     parts = shapely.get_parts(geometries)
@@ -220,6 +228,40 @@ def _burner(geometries: np.ndarray, transform: Affine, width: int) -> Callable[[
         return np.asarray(burnt, bool)
 
     return burn
+
+
+def _write_whole(out: Path, grid: Grid, make: Callable[[Callable[[int, np.ndarray], None]], None]) -> None:
+    """Write the strips that `make` hands over as a GeoTIFF, read it back, and give it its name only then.
+
+    Where the disk fills up in the last kilobytes, GDAL closes the file without an error (seen with GDAL 3.10).
+    """
+    temporary = out.with_name(f".{out.name}.part")
+    profile: dict[str, Any] = working_profile(grid, "float32") | {"nodata": None, "predictor": 3, "num_threads": 1}
+    written = found = 0
+    try:
+        with rasterio.open(temporary, "w", **profile) as dataset:
+
+            def write(row: int, block: np.ndarray) -> None:
+                nonlocal written
+                written = zlib.crc32(block.data, written)
+                dataset.write(block, 1, window=_rows(grid, row, len(block)))
+
+            make(write)
+        with rasterio.open(temporary, driver="GTiff") as dataset:
+            for strip in strips(grid, STRIP_ROWS):
+                found = zlib.crc32(dataset.read(1, window=_rows(grid, strip.row, strip.height)), found)
+        if found != written:
+            raise DiskError(f"{out}: what was written does not come back. Check the disk, or choose another folder.")
+        publish(temporary, out)
+    except RasterioError as error:
+        reason = error.__cause__ or error
+        raise DiskError(f"{out}: cannot be written ({reason}). Free some disk or choose another folder.") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rows(grid: Grid, row: int, rows: int) -> Window:
+    return Window(0, row, grid.width, rows)  # pyright: ignore[reportCallIssue]
 
 
 def _to_edge(grid: Grid, row: int, rows: int) -> np.ndarray:

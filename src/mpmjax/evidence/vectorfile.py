@@ -97,7 +97,7 @@ def read_geometries(
         The geometries, object [n], and notes about what was repaired or dropped. None may be left by `bbox`.
 
     Raises:
-        DataError: the file is damaged, or `where` is wrong or selects nothing.
+        DataError: the file is damaged or has no geometries, or `where` is wrong or selects nothing.
     """
     notes: list[str] = []
     total = _count(file, where, notes)
@@ -111,6 +111,8 @@ def read_geometries(
     usable = geometries[~(shapely.is_missing(geometries) | shapely.is_empty(geometries))]
     usable = usable[are_finite(usable)]
     nowhere += geometries.size - usable.size
+    if nowhere == total:
+        raise DataError(f"{file.label}: the file holds no feature with a geometry. Name one that does.")
     if nowhere:
         notes.append(f"{file.label}: {nowhere} of {total} features have no usable geometry and were left out.")
     geometries = usable
@@ -157,7 +159,7 @@ def _local(path: Path, label: str) -> str:
     """The path for GDAL, after a look at what lies there."""
     text = str(path)
     # pathlib writes "https://host" as "https:/host".
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text or "/vsi" in text:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text or text.startswith("/vsi"):
         raise DataError(f"{label}: only local files are read. Copy the file here and name its path.")
     if not path.exists():
         raise DataError(f"{label}: no such file.")

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from mpmjax.autoencoder.checkpoint import membership_record
 from mpmjax.project import Project
 from mpmjax.stream.files import sha256
 from mpmjax.types import Evidence, Screener, Screening, Target
@@ -51,7 +50,7 @@ def build_record(
             "area_km2": screening.valid_cells * grid.cell_area_km2,
         },
         "layers": [
-            {**layer, "membership": membership_record(m)}
+            {**layer, "membership": m.record()}
             for layer, m in zip(screener.layers, screener.memberships, strict=True)
         ],
         "model": dict(screener.diagnostics["model"]),

@@ -22,6 +22,7 @@ from sklearn.metrics import (
     silhouette_score,
 )
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 CANDIDATES = range(2, 11)
 SUBSAMPLE = 4_000
@@ -59,12 +60,14 @@ def find_groups(latents: np.ndarray, favourability: np.ndarray, k: int | None, s
         latents: float [E, d, n]; favourability: float [n], orders the labels.
         k: number of groups, or None to choose it from 2 to 10.
     """
-    points = consensus_space(latents)
     criteria: dict[str, list[float]] = {}
-    if k is None:
-        criteria = judge(points, seed)
-        k = int(criteria["k"][int(np.argmin(criteria["mean_rank"]))])
-    raw = _kmeans(points, k, seed).labels_
+    # One thread: the arrays are small, and sums in threads would give other bits on another number of cores.
+    with threadpool_limits(1):
+        points = consensus_space(latents)
+        if k is None:
+            criteria = judge(points, seed)
+            k = int(criteria["k"][int(np.argmin(criteria["mean_rank"]))])
+        raw = _kmeans(points, k, seed).labels_
     _, raw = np.unique(raw, return_inverse=True)  # k-means may leave a label empty
     means = np.bincount(raw, favourability) / np.bincount(raw)
     rank = np.argsort(np.argsort(-means, kind="stable"))

@@ -18,7 +18,7 @@ from mpmjax.scoring.anomaly import residual_scale
 from mpmjax.types import Ensemble, FuzzySample
 
 
-def train(model: ModelSection, sample: FuzzySample) -> Ensemble:
+def train(model: ModelSection, sample: FuzzySample, workers: int | None = None) -> Ensemble:
     """Train the members, then standardise each one's residuals on the sample.
 
     Raises:
@@ -38,7 +38,7 @@ def train(model: ModelSection, sample: FuzzySample) -> Ensemble:
         patience=model.patience,
     )
     plan = plan_members(sample.rows, sample.cols, model.members, layers, model.seed)
-    trained = train_ensemble(sample.mu, sample.valid, plan, config)
+    trained = train_ensemble(sample.mu, sample.valid, plan, config, workers=workers)
     try:
         arrays = member_arrays(trained, plan)
     except FloatingPointError as error:
