@@ -54,7 +54,7 @@ wheel: $(VENV)/.installed-dev ## build dist/mpmjax-*.whl
 	$(BIN)/python -m build --wheel
 
 clean: ## remove build products, caches and demo-output/; the environment stays
-	rm -rf build dist demo-output .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist src/*.egg-info demo-output .pytest_cache .ruff_cache .hypothesis
 	find src kernels examples benchmarks tests -depth -name __pycache__ -exec rm -rf {} +
 
 # The first Python that is new enough and can make an environment, unless PYTHON names one.

@@ -12,7 +12,10 @@ from mpmjax.errors import MpmError
 
 PROJECT = click.argument("project", type=click.Path(path_type=Path))
 OUTPUT = click.option(
-    "--output", "-o", type=click.Path(path_type=Path), help="Folder of the outputs. Default: mpmjax-output beside PROJECT."
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder of the outputs. Default: mpmjax-output beside PROJECT.",
 )
 STRICT = click.option("--strict", is_flag=True, help="Exit with status 1 when there are warnings.")
 

@@ -51,7 +51,7 @@ class GridSection(Section):
         if self.like is not None and (self.crs is not None or self.resolution is not None or self.bounds is not None):
             raise ValueError("'like' already fixes crs, resolution and bounds: give 'like' or those, not both")
         if self.resolution is not None and self.crs is None:
-            raise ValueError('\'resolution\' needs \'crs\' (for example crs = "EPSG:32639"), or use \'like\'')
+            raise ValueError("'resolution' needs 'crs' (for example crs = \"EPSG:32639\"), or use 'like'")
         if self.crs is not None and self.resolution is None:
             raise ValueError("'crs' needs 'resolution' in metres (for example resolution = 60.0)")
         if self.bounds is not None:
@@ -96,7 +96,9 @@ class LayerSection(Section):
         if self.derive == "distance" and self.role != "distance":
             raise ValueError(f'derive = "distance" makes a distance layer: role must be "distance", got {self.role!r}')
         if self.role == "category" and self.membership is None:
-            raise ValueError('role "category" needs a table: membership = { kind = "category", scores = { "1" = 0.8 } }')
+            raise ValueError(
+                'role "category" needs a table: membership = { kind = "category", scores = { "1" = 0.8 } }'
+            )
         if self.membership is not None and (self.membership.kind == "category") != (self.role == "category"):
             raise ValueError('membership kind "category" goes with role "category", and only with it')
         if self.role == "category" and (self.transform != "none" or self.resampling not in (None, "nearest")):

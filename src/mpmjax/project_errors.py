@@ -31,7 +31,10 @@ def _sentence(item: dict[str, Any], content: Mapping[str, Any], model: type[Base
         case "missing":
             return field, "required, but not given"
         case "union_tag_invalid":
-            return f"{field}.kind", f"got {context['tag']!r}; allowed: {str(context['expected_tags']).replace(chr(39), '')}"
+            return (
+                f"{field}.kind",
+                f"got {context['tag']!r}; allowed: {str(context['expected_tags']).replace(chr(39), '')}",
+            )
         case "union_tag_not_found":
             return field, f'needs a kind, for example {{ kind = "sigmoid" }}; got {got}'
         case "literal_error":
@@ -56,7 +59,7 @@ def _field(loc: Sequence[str | int], content: Mapping[str, Any]) -> str:
     """('layers', 2, 'membership', 'linear', 'lo') -> layers[3] 'faults'.membership.lo, counted from 1 as people do."""
     text, here = "", content
     for part in loc:
-        step = here.get(part) if isinstance(here, Mapping) else None
+        step = here.get(str(part)) if isinstance(here, Mapping) else None
         if isinstance(part, int):
             step = here[part] if isinstance(here, list) and part < len(here) else None
             name = step.get("name") if isinstance(step, Mapping) else None

@@ -32,7 +32,9 @@ class Linear(_Kind):
     @model_validator(mode="after")
     def _distinct(self) -> Any:
         if self.lo is not None and self.lo == self.hi:
-            raise ValueError(f"lo and hi must differ, both are {self.lo:g}: lo is where membership is 0, hi where it is 1")
+            raise ValueError(
+                f"lo and hi must differ, both are {self.lo:g}: lo is where membership is 0, hi where it is 1"
+            )
         return self
 
 
@@ -62,14 +64,16 @@ class Gaussian(_Kind):
     @model_validator(mode="after")
     def _one_width(self) -> Any:
         if (self.half_width is None) == (self.spread is None):
-            raise ValueError("give half_width (in the layer's units) or spread (1 / units squared), exactly one of them")
+            raise ValueError(
+                "give half_width (in the layer's units) or spread (1 / units squared), exactly one of them"
+            )
         return self
 
     @property
     def s(self) -> float:
-        if self.spread is not None:
-            return self.spread
-        assert self.half_width is not None
+        """The spread, from half_width where that is given: membership is 0.5 at midpoint +- half_width."""
+        if self.half_width is None:
+            return self.spread or 1.0
         return (math.log(2.0) if self.kind == "gaussian" else 1.0) / self.half_width**2
 
 

@@ -37,7 +37,7 @@ def make_kajan_like(directory: Path, *, seed: int = 7) -> Path:
 
     Four themes, EPSG:32639, the rasters with 60 m cells, 793 x 938, float32, nodata -9999 where the survey has gaps:
     alteration.tif (index), cu.tif (ppm), faults.gpkg (lines: id, family), geology.gpkg (polygons: id, rock, age;
-    nine rocks, granodiorite among them). And deposits.gpkg (32 Cu-Au points: name, commodity), for validation only,
+    nine rocks, granodiorite among them); deposits.gpkg (32 Cu-Au points: name, commodity), for validation only;
     and project.toml, a copy of examples/kajan_like.toml, written last.
 
     Args:
@@ -91,7 +91,7 @@ def make_district(
     ... of ever less relevance, without a direction when they hardly have any. Each is <name>.tif, EPSG:32639, tiled
     512 x 512, deflate, with band description and unit. alteration and the elements have small gaps.
 
-    Memory grows with tile x layers, not with the district. The time is about a microsecond a cell for six layers.
+    Memory grows with tile x layers, not with the district. Six layers take about half a microsecond of one core a cell.
 
     Args:
         directory: made if it does not exist; files of the same names are replaced.

@@ -8,7 +8,7 @@ favourable, because the other layers do not agree with it: that is what an anoma
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import cos, pi, sin
 
 import numpy as np
@@ -76,36 +76,36 @@ def barren_of(seed: int, i: int, j: int) -> Bumps:
     False copper: very high copper, no alteration, far from faults and contacts. Clay: extreme alteration far from
     intrusions. Leached caps: altered, without any copper. Basalt: coppery and fresh. Occurrences: weak plumes anywhere.
     """
-    luck = uniforms(seed, _BARREN, i, j, 32 * 6).reshape(32, 6)
+    luck = uniforms(seed, _BARREN, i, j, 31 * 6).reshape(31, 6)
     x, y = (i + luck[:, 0]) * SQUARE, (j + luck[:, 1]) * SQUARE
     bounds = (i * SQUARE, j * SQUARE, (i + 1) * SQUARE, (j + 1) * SQUARE)
     contact = distance_at(x, y, contact_segments(seed, bounds, 6000.0), 6000.0)
     fault = distance_at(x, y, fault_segments(seed, bounds, 3000.0), 3000.0)
     bumps: Bumps = {name: [] for name in ("alteration", "copper", "plume", "alteration gap", "geochemistry gap")}
-    for k in range(32):
+    for k in range(31):
         _, _, size, strength, turn, chance = luck[k].tolist()
-        angle = STRIKE + 1.6 * (turn - 0.5)
-
-        def add(field: str, half_axis: float, amplitude: float, k: int = k, angle: float = angle) -> None:
-            bumps[field].append((float(x[k]), float(y[k]), half_axis, 0.6 * half_axis, angle, amplitude))
-
+        oval = partial(_oval, float(x[k]), float(y[k]), STRIKE + 1.6 * (turn - 0.5))
         if k < 8 and fault[k] > 1500.0 and contact[k] > 1500.0:
-            add("copper", 900.0 + 1700.0 * size, 1.5 + 1.3 * strength)
+            bumps["copper"].append(oval(900.0 + 1700.0 * size, 1.5 + 1.3 * strength))
         elif 8 <= k < 14 and contact[k] > 4500.0:
-            add("alteration", 1100.0 + 1900.0 * size, 0.8 + 0.8 * strength)
+            bumps["alteration"].append(oval(1100.0 + 1900.0 * size, 0.8 + 0.8 * strength))
         elif 14 <= k < 17 and contact[k] > 2500.0:
-            add("alteration", 900.0 + 1200.0 * size, 0.7 + 0.5 * strength)
-            add("copper", 1000.0 + 1200.0 * size, -1.4 - 0.9 * strength)
+            bumps["alteration"].append(oval(900.0 + 1200.0 * size, 0.7 + 0.5 * strength))
+            bumps["copper"].append(oval(1000.0 + 1200.0 * size, -1.4 - 0.9 * strength))
         elif 17 <= k < 19 and chance < 0.7:
-            add("copper", 1400.0 + 2200.0 * size, 0.7 + 0.5 * strength)
-            add("alteration", 1400.0 + 2200.0 * size, -0.25 - 0.2 * strength)
+            bumps["copper"].append(oval(1400.0 + 2200.0 * size, 0.7 + 0.5 * strength))
+            bumps["alteration"].append(oval(1400.0 + 2200.0 * size, -0.25 - 0.2 * strength))
         elif 19 <= k < 29:
-            add("plume", 500.0 + 800.0 * size, 0.25 + 0.55 * strength)
+            bumps["plume"].append(oval(500.0 + 800.0 * size, 0.25 + 0.55 * strength))
         elif k == 29 and chance < 0.6:
-            add("alteration gap", 500.0 + 700.0 * size, 1.0)
+            bumps["alteration gap"].append(oval(500.0 + 700.0 * size, 1.0))
         elif k == 30 and chance < 0.6:
-            add("geochemistry gap", 500.0 + 900.0 * size, 1.0)
+            bumps["geochemistry gap"].append(oval(500.0 + 900.0 * size, 1.0))
     return bumps
+
+
+def _oval(x: float, y: float, angle: float, half_axis: float, amplitude: float) -> Bump:
+    return x, y, half_axis, 0.6 * half_axis, angle, amplitude
 
 
 def body_bumps(seed: int, i: int, j: int) -> Bumps:

@@ -1,6 +1,6 @@
-"""The seeded rocks of the synthetic district: faults, intrusions, deposits, barren anomalies, gaps.
+"""The seeded rocks of the synthetic district: faults, intrusions, and the sites where deposits may be.
 
-The plane is cut into squares of 16 km. What a square holds depends on the seed and the square alone (a deposit also
+The plane is cut into squares of 16 km. What a square holds depends on the seed and the square alone (a site also
 on the faults and intrusions of the squares around), so a district needs no list of everything: a tile asks for the
 shapes near it, and districts of different size agree where they overlap. Places are metres, x east, y south of the
 district's upper left corner. The grain is that of the Urumieh-Dokhtar arc: north-west to south-east.
@@ -108,8 +108,7 @@ def faults_of(seed: int, i: int, j: int) -> tuple[Fault, ...]:
         along = luck[k, 3] < 0.64
         mean = STRIKE if along else CROSS_STRIKE
         start = mean + 0.30 * (luck[k, 4] + luck[k, 5] - 1.0)
-        half = int(2 + 23 * luck[k, 6] ** 2.4) * 0.5  # km
-        steps = int(2 * half)
+        steps = int(2 + 23 * luck[k, 6] ** 2.4)  # km
         # The strike wanders a little from kilometre to kilometre and is pulled back to its mean.
         bends = np.cumsum(0.34 * (luck[k, 8 : 8 + steps] - 0.5))
         strike = start + bends - bends.mean()
@@ -123,7 +122,7 @@ def faults_of(seed: int, i: int, j: int) -> tuple[Fault, ...]:
 @lru_cache(maxsize=4096)
 def intrusions_of(seed: int, i: int, j: int) -> tuple[Intrusion, ...]:
     """The intrusions whose centre lies in square (i, j): up to 5, more of them in the belt."""
-    luck = uniforms(seed, _INTRUSIONS, i, j, 5 * 20).reshape(5, 20)
+    luck = uniforms(seed, _INTRUSIONS, i, j, 5 * 21).reshape(5, 21)
     x, y = (i + luck[:, 0]) * SQUARE, (j + luck[:, 1]) * SQUARE
     share = 0.34 + 0.22 * noise_at(x, y, seed, BELT)
     theta = np.linspace(0.0, 2.0 * pi, VERTICES, endpoint=False)
@@ -136,7 +135,7 @@ def intrusions_of(seed: int, i: int, j: int) -> tuple[Intrusion, ...]:
         for wave in range(2, 9):
             shape += 0.75 / wave * luck[k, 4 + wave] * np.cos(wave * theta + 2.0 * pi * luck[k, 11 + wave])
         shape = shape.clip(0.45, 1.7)  # no crossing of itself, and no further than INTRUSION_REACH
-        stretch = 1.0 + 0.9 * luck[k, 13]
+        stretch = 1.0 + 0.9 * luck[k, 20]
         along, across = radius * shape * np.cos(theta) * stretch, radius * shape * np.sin(theta) / stretch**0.5
         ring = np.column_stack([x[k] + along * cos(angle) - across * sin(angle),
                                 y[k] + along * sin(angle) + across * cos(angle)])  # fmt: skip
@@ -195,5 +194,5 @@ def sites_of(seed: int, i: int, j: int) -> Sites:
     best, rows = score.argmax(axis=1), np.arange(64)
     own = luck[64 * 16 * 3 :].reshape(64, 10)
     # One site in 100 needs no reason that the layers could show: a blind intrusion, a fault under gravel.
-    score = score[rows, best] + 2.0 * own[:, 8] + 6.0 * (own[:, 9] < 0.010)
+    score = score[rows, best] + 2.0 * own[:, 8] + 6.0 * (own[:, 9] < 0.01)
     return Sites(x[rows, best], y[rows, best], score, own[:, :8])

@@ -115,11 +115,13 @@ class Theme:
 
 
 def alteration(patch: Patch) -> np.ndarray:
-    """Index of hydroxyl and iron alteration as from a band ratio, about 0.7 to 3."""
+    """Index of hydroxyl and iron alteration as from a band ratio, mostly 0.3 to 3."""
     own = 0.11 * patch.noise(Noise(31, 4_000.0, octaves=4)) + 0.025 * patch.speckle(32)
     mottled = 0.75 + 0.45 * patch.noise(Noise(33, 1_500.0, octaves=2))
     signal = 0.65 * patch.halo * mottled + 0.3 * patch.leak + patch.bumps("alteration")
-    return np.maximum(0.05, 1.0 + 0.09 * patch.lithology - 0.5 * patch.pure + own + signal)
+    index = 1.0 + 0.09 * patch.lithology - 0.5 * patch.pure + own + signal
+    # An index is positive; it fades below 0.3 rather than being cut, which would heap cells on one value.
+    return np.maximum(index, 0.3 * np.exp(np.minimum(index, 0.3) / 0.3 - 1.0))
 
 
 def element(

@@ -44,7 +44,9 @@ PRODUCTS = (
 )
 """What the screening pass writes; `CLASSES` follows once the thresholds of the whole area are known."""
 
-CLASSES = Product("classes", "uint8", "Area classes of prospectivity: 1 = best 1 %, 2 = best 2 %, 3 = best 5 %, 4 = rest")
+CLASSES = Product(
+    "classes", "uint8", "Area classes of prospectivity: 1 = best 1 %, 2 = best 2 %, 3 = best 5 %, 4 = rest"
+)
 
 
 @dataclass(frozen=True)

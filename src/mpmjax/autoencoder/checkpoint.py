@@ -1,7 +1,7 @@
-"""A fitted Screener on disk: screener.safetensors (arrays) and screener.json (everything else, with its checksum).
+"""A fitted Screener on disk: screener.safetensors (arrays) and screener.json (everything else, with both checksums).
 
-Opening one runs no code: safetensors holds plain arrays, JSON plain values. The checksum is ours because one flipped
-bit passes unseen through safetensors.
+Opening one runs no code: safetensors holds plain arrays, JSON plain values. The checksums are ours because one flipped
+bit passes unseen through safetensors, and through every digit of a number in JSON.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def save_screener(screener: Screener, folder: Path) -> tuple[Path, Path]:
         for axis, knots in (("x", m.knots_x), ("y", m.knots_y))
         if knots is not None
     }
-    arrays = {name: np.ascontiguousarray(values) for name, values in sorted((screener.arrays | tables).items())}
+    arrays = {name: np.ascontiguousarray(values) for name, values in sorted({**screener.arrays, **tables}.items())}
     content = save(arrays)
     rest = {
         "format": FORMAT,
@@ -47,6 +47,7 @@ def save_screener(screener: Screener, folder: Path) -> tuple[Path, Path]:
         "settings": dict(screener.settings),
         "diagnostics": dict(screener.diagnostics),
     }
+    rest["checksum"] = _checksum(json.loads(json.dumps(rest, allow_nan=False)))
     # The JSON names the checksum of the arrays, so it goes last.
     return write_file(folder / ARRAYS, content), write_file(folder / REST, json.dumps(rest, indent=1, allow_nan=False))
 
@@ -64,7 +65,14 @@ def load_screener(path: str | Path) -> Screener:
     folder = path if path.is_dir() else path.parent
     rest, content = _read_json(folder / REST), _read(folder / ARRAYS)
     if rest.get("format") != FORMAT:
-        raise ScreenerError(f"{folder / REST}: format {rest.get('format')!r}, this version reads {FORMAT!r}. Fit again.")
+        raise ScreenerError(
+            f"{folder / REST}: format {rest.get('format')!r}, this version reads {FORMAT!r}. Fit again."
+        )
+    if _checksum(rest) != rest.get("checksum"):
+        raise ScreenerError(
+            f"{folder / REST}: its contents do not fit the checksum in it: the file is damaged or was edited. Copy it "
+            "again, or fit again."
+        )
     if hashlib.sha256(content).hexdigest() != rest.get("sha256"):
         raise ScreenerError(
             f"{folder / ARRAYS}: its checksum is not the one in {REST}: the file is damaged, or the two are from "
@@ -89,11 +97,19 @@ def _membership(index: int, record: Mapping[str, Any], arrays: Mapping[str, np.n
     return Membership(**record, knots_x=x, knots_y=y)
 
 
+def _checksum(rest: Mapping[str, Any]) -> str:
+    """sha256 of what the JSON says, this checksum left out: of its meaning, not of its white space."""
+    meaning = {key: value for key, value in rest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(_read(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ScreenerError(f"{path}: not valid JSON ({error}): the file is damaged. Copy it again, or fit again.") from error
+        raise ScreenerError(
+            f"{path}: not valid JSON ({error}): the file is damaged. Copy it again, or fit again."
+        ) from error
     if not isinstance(found, dict):
         raise ScreenerError(f"{path}: not a Screener. Name the folder that `mpmjax fit` wrote.")
     return found

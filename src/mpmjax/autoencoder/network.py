@@ -107,9 +107,7 @@ def _in_order(inputs: jax.Array, present: jax.Array, order: jax.Array) -> State:
     return inputs.swapaxes(0, 1)[order], present.swapaxes(0, 1)[order]
 
 
-def masked_loss(
-    x: jax.Array, x_hat: jax.Array, valid: jax.Array, kind: str, delta: float = 0.1
-) -> jax.Array:
+def masked_loss(x: jax.Array, x_hat: jax.Array, valid: jax.Array, kind: str, delta: float = 0.1) -> jax.Array:
     """Mean over valid layers and features of the squared or Huber error; Huber is scaled to agree with MSE near 0.
 
     Args:

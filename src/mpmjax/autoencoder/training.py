@@ -182,7 +182,8 @@ def _train(plan: Plan, data: tuple[jax.Array, jax.Array], config: TrainingConfig
     def loss(params, rows, seen_share):
         batch, present = x[rows], valid[rows]
         seen = present & seen_share(present)
-        return masked_loss(batch, network.apply({"params": params}, batch, present, seen, plan.order), present, config.loss)
+        x_hat = jnp.asarray(network.apply({"params": params}, batch, present, seen, plan.order))
+        return masked_loss(batch, x_hat, present, config.loss)
 
     def step(carry, number):
         params, state = carry

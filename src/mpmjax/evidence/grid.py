@@ -30,7 +30,8 @@ def resolve_grid(section: GridSection, sources: Sequence[RasterSource]) -> Grid:
     crs = parse_crs(section.crs, "[grid]")
     _require_metres(crs, "[grid] crs", None)
     resolution = section.resolution
-    assert resolution is not None, "the project model asks for both or none"
+    if resolution is None:  # the project model asks for both or none
+        raise ProjectError("[grid] crs needs resolution in metres (for example resolution = 60.0).")
     width, height = resolution if isinstance(resolution, tuple) else (resolution, resolution)
     bounds = section.bounds or _common_bounds(sources, section.crs)
     xmin, ymin = math.floor(bounds[0] / width + 1e-6) * width, math.floor(bounds[1] / height + 1e-6) * height
@@ -93,7 +94,9 @@ def require_overlap(sources: Sequence[RasterSource], grid: Grid) -> None:
     for source in sources:
         box = source.bounds_in(grid.crs)
         if box[0] >= xmax or box[2] <= xmin or box[1] >= ymax or box[3] <= ymin:
-            raise DataError(_no_overlap({"the grid": grid.bounds, f"layer {source.name!r} ({source.path})": box}, grid.crs))
+            raise DataError(
+                _no_overlap({"the grid": grid.bounds, f"layer {source.name!r} ({source.path})": box}, grid.crs)
+            )
 
 
 def _no_overlap(boxes: dict[str, tuple[float, float, float, float]], crs: str) -> str:

@@ -6,15 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.features import rasterize
-from rasterio.windows import Window
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster import align, inspect_raster, working_profile
+from mpmjax.evidence.raster import align, inspect_raster
 from mpmjax.evidence.vector import read_features
-from mpmjax.stream.files import publish
+from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
 from mpmjax.stream.reader import RASTER_DRIVERS, StackReader
 from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer, Tile
@@ -45,20 +43,23 @@ def _polygons(path: Path, grid: Grid) -> Callable[[Tile], np.ndarray]:
 
     def inside(strip: Tile) -> np.ndarray:
         transform = grid.transform @ Affine.translation(0, strip.row)
-        return rasterize(shapes, out_shape=(strip.height, strip.width), transform=transform, dtype="uint8") > 0
+        shape = (strip.height, strip.width)
+        return np.asarray(rasterize(shapes, out_shape=shape, transform=transform, dtype="uint8")) > 0
 
     return inside
 
 
 def _write(inside: Callable[[Tile], np.ndarray], path: Path, grid: Grid, scratch: Path) -> Path:
     cells, target = 0, scratch / "mask.tif"
-    temporary = target.with_name(".mask.tif.part")
-    with rasterio.open(temporary, "w", **working_profile(grid, "uint8") | {"nodata": None}) as out:
-        for strip in strips(grid, 256):
+
+    def make(write: Write) -> None:
+        nonlocal cells
+        for strip in strips(grid, STRIP_ROWS):
             values = inside(strip)
             cells += int(values.sum())
-            window = Window(0, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
-            out.write(values.astype("uint8"), 1, window=window)
+            write(strip.row, values.astype(np.uint8))
+
+    write_layer(target, grid, "uint8", make, nodata=None)
     if not cells:
         raise DataError(f"[grid] mask = {path}: no cell of the grid lies inside. Check its CRS and the grid's bounds.")
-    return publish(temporary, target)
+    return target

@@ -7,9 +7,9 @@ its cells do not depend on tiles or threads.
 from __future__ import annotations
 
 import math
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -19,20 +19,19 @@ from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import CRSError, RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import calculate_default_transform, transform_bounds
-from rasterio.windows import Window
 
 from mpmjax.errors import DataError
-from mpmjax.stream.files import publish
-from mpmjax.stream.reader import open_raster, valid_cells
+from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
+from mpmjax.stream.reader import open_raster, undecodable, valid_cells
 from mpmjax.stream.tiles import strips
-from mpmjax.types import Grid, Layer
+from mpmjax.types import Grid, Layer, Tile
 
 COARSENING = 1.5
 """From this ratio of cell sizes on, cells are averaged; below it, interpolated."""
 
 
 TOLERANCE = 1e-3
-"""Cells by which GDAL may approximate coordinates (its own default is 0.125; with 0 rasterio 1.4 has no transformer)."""
+"""Cells by which GDAL may approximate coordinates (its default: 0.125; with 0 rasterio 1.4 has no transformer)."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _refuse_cut_short(dataset: rasterio.DatasetReader, band: int, where: str) ->
     """A TIFF whose last blocks lie beyond the end of the file opens well and fails hours later: look now."""
     if dataset.driver != "GTiff":
         return
-    length = os.path.getsize(dataset.name)
+    length = Path(dataset.name).stat().st_size
     block_rows, block_cols = dataset.block_shapes[band - 1]
     across, down = -(-dataset.width // block_cols), -(-dataset.height // block_rows)
     # The far blocks were written last in every file seen; all of them are looked at up to a million.
@@ -189,29 +188,8 @@ def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scrat
     # Exactly representable as float32: 8- and 16-bit integers and float32 itself.
     dtype = "float32" if np.dtype(source.dtype).itemsize <= 2 or source.dtype == "float32" else "float64"
     target = scratch / f"{layer.name}.tif"
-    temporary = target.with_name(f".{target.name}.part")
-    try:
-        _warp(source, grid, Resampling[resampling], dtype, temporary)
-    except RasterioError as error:
-        raise DataError(
-            f"layer {layer.name!r}: {source.path}, band {source.band}: cannot be read ({error.__cause__ or error}). "
-            "The file is damaged or cut short: fetch it again, or make a new copy with gdal_translate."
-        ) from error
-    publish(temporary, target)
-    return Layer(
-        name=layer.name,
-        role=layer.role,
-        path=target,
-        band=1,
-        dtype=dtype,
-        nodata=None,  # NaN in the warped copy
-        scale=layer.scale,
-        offset=layer.offset,
-        valid_range=layer.valid_range,
-        direction=layer.direction,
-        weight=layer.weight,
-        source=layer.source,
-    )
+    _warp(source, grid, Resampling[resampling], dtype, target)
+    return replace(layer, path=target, band=1, dtype=dtype, nodata=None, masked=False)  # NaN is missing in the copy
 
 
 def _warp(source: RasterSource, grid: Grid, resampling: Resampling, dtype: str, target: Path) -> None:
@@ -231,52 +209,43 @@ def _warp(source: RasterSource, grid: Grid, resampling: Resampling, dtype: str, 
             dtype=dtype,
             add_alpha=source.masked,
         ) as warped,
-        rasterio.open(target, "w", **working_profile(grid, dtype)) as out,
     ):
-        for strip in strips(grid, 256):
-            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
-            values = warped.read(source.band, window=window)
-            if source.masked:
-                values[warped.read(warped.count, window=window) < 128] = np.nan
-            out.write(values, 1, window=window)
+
+        def make(write: Write) -> None:
+            for strip in strips(grid, STRIP_ROWS):
+                values = decode(warped, source.band, strip, source)
+                if source.masked:
+                    values[decode(warped, warped.count, strip, source) < 128] = np.nan
+                write(strip.row, values)
+
+        write_layer(target, grid, dtype, make)
 
 
-def working_profile(grid: Grid, dtype: str) -> dict[str, object]:
-    """GeoTIFF options of a prepared layer: lossless, quick to decode, written by one thread."""
-    return {
-        "driver": "GTiff",
-        "width": grid.width,
-        "height": grid.height,
-        "count": 1,
-        "dtype": dtype,
-        "crs": grid.crs,
-        "transform": grid.transform,
-        "nodata": math.nan,
-        "tiled": True,
-        "blockxsize": 256,
-        "blockysize": 256,
-        "compress": "zstd",
-        "zstd_level": 1,
-        "bigtiff": "if_safer",
-    }
+def decode(dataset: Any, band: int, tile: Tile, source: RasterSource) -> np.ndarray:
+    """Read a window of a source, or of its warped form.
+
+    Raises:
+        DataError: it cannot be decoded; names layer, file, band and window.
+    """
+    try:
+        return dataset.read(band, window=window_of(tile))
+    except RasterioError as error:
+        raise undecodable(source.name, source.path, source.band, tile, error) from error
 
 
 def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
     """A float64 copy of the source on its own cells, NaN where the layer is missing."""
     target = scratch / f"{layer.name}.valid.tif"
     own = Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
-    with (
-        open_raster(source.path) as dataset,
-        rasterio.open(target, "w", **working_profile(own, "float64")) as out,
-    ):
-        for strip in strips(own, 256):
-            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
-            raw = dataset.read(source.band, window=window)
-            valid = valid_cells(raw, layer)
-            if source.masked:
-                valid &= dataset.read_masks(source.band, window=window) > 0
-            out.write(np.where(valid, raw.astype(np.float64), np.nan), 1, window=window)
-    return RasterSource(
-        source.name, target, 1, source.crs, source.transform, source.width, source.height, "float64", None,
-        source.scale, source.offset, masked=False,
-    )  # fmt: skip
+    with open_raster(source.path) as dataset:
+
+        def make(write: Write) -> None:
+            for strip in strips(own, STRIP_ROWS):
+                raw = decode(dataset, source.band, strip, source)
+                valid = valid_cells(raw, layer)
+                if source.masked:
+                    valid &= dataset.read_masks(source.band, window=window_of(strip)) > 0
+                write(strip.row, np.where(valid, raw.astype(np.float64), np.nan))
+
+        write_layer(target, own, "float64", make)
+    return replace(source, path=target, band=1, dtype="float64", nodata=None, masked=False)

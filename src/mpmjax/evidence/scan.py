@@ -6,15 +6,13 @@ At most 64 windows of 1,024 x 1,024 cells are decoded, spread evenly; a smaller 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster import RasterSource
+from mpmjax.evidence.raster import RasterSource, decode
+from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster, valid_cells
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Layer
@@ -61,16 +59,8 @@ def scan(source: RasterSource, layer: Layer) -> RasterFacts:
         if step > 1:
             facts.whole, tiles = False, [tiles[int(i * step)] for i in range(WINDOWS)]
         for tile in tiles:
-            window = Window(tile.col, tile.row, tile.width, tile.height)  # pyright: ignore[reportCallIssue]
-            try:
-                raw = dataset.read(source.band, window=window)
-                shown = dataset.read_masks(source.band, window=window) > 0 if source.masked else True
-            except RasterioError as error:
-                raise DataError(
-                    f"layer {layer.name!r}: {source.path}, band {source.band}, rows {tile.row}-{tile.row + tile.height - 1}, "
-                    f"columns {tile.col}-{tile.col + tile.width - 1}: cannot be decoded ({error.__cause__ or error}). "
-                    "The file is damaged or cut short: fetch it again, or make a new copy with gdal_translate."
-                ) from error
+            raw = decode(dataset, source.band, tile, source)
+            shown = dataset.read_masks(source.band, window=window_of(tile)) > 0 if source.masked else True
             _add(facts, raw, valid_cells(raw, layer) & shown)
     return facts
 

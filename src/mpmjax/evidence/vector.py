@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from affine import Affine
 from pyproj import CRS, Transformer
-from rasterio.errors import RasterioError
 from rasterio.features import rasterize
-from rasterio.windows import Window
 
-from mpmjax.errors import DataError, DiskError
-from mpmjax.evidence.raster import working_profile
+from mpmjax.errors import DataError
 from mpmjax.evidence.vectorfile import VectorFile, are_finite, open_vector, read_geometries, total_bounds
 from mpmjax.ops.distance import distance
-from mpmjax.stream.files import publish
-from mpmjax.stream.tiles import strips
+from mpmjax.stream.layerfile import STRIP_ROWS, write_layer
 from mpmjax.types import Grid
-
-STRIP_ROWS = 256
-"""Rows burnt and written at a time: one row of blocks of the file. Fixed, so that no setting can change a byte."""
 
 _EARTH_RADIUS = 6.37e6
 
@@ -41,10 +31,12 @@ class Features:
     Attributes:
         geometries: shapely geometries in the grid's CRS, object [n], n >= 1.
         notes: what was repaired or left out, as sentences.
+        complete: whether the file holds nothing beyond the area that was searched.
     """
 
     geometries: np.ndarray
     notes: tuple[str, ...]
+    complete: bool
 
 
 def read_features(
@@ -69,12 +61,9 @@ def read_features(
     xmin, ymin, xmax, ymax = grid.bounds
     area = (xmin - pad, ymin - pad, xmax + pad, ymax + pad)
     target = CRS.from_user_input(grid.crs)
-    notes: list[str]
-    if file.crs == target:
-        geometries, notes = read_geometries(file, where=where, bbox=area)
-    else:
-        bbox = _area_in(file.crs, target, area)
-        geometries, notes = read_geometries(file, where=where, bbox=bbox)
+    bbox = area if file.crs == target else _area_in(file.crs, target, area)
+    geometries, notes = read_geometries(file, where=where, bbox=bbox)
+    if file.crs != target:
         if bbox is not None:
             units = max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / max(area[2] - area[0], area[3] - area[1])
             geometries = shapely.segmentize(_cut(geometries, bbox), units * _longest_edge(grid))
@@ -89,7 +78,7 @@ def read_features(
     geometries = geometries[shapely.intersects(shapely.box(*area), geometries)]
     if not geometries.size:
         raise DataError(_none_near(file, grid, target, where, pad))
-    return Features(geometries, tuple(notes))
+    return Features(geometries, tuple(notes), bbox is None or _inside(total_bounds(file), bbox))
 
 
 def vector_distance(
@@ -137,9 +126,9 @@ def vector_distance(
 
         distance(burn, shape, grid.cell_size, count_and_write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
 
-    _write_whole(out, grid, make)
+    write_layer(out, grid, "float32", make, nodata=None)
     notes = list(features.notes)
-    if uncertain:
+    if uncertain and not features.complete:
         notes.append(
             f"layer {name!r}: {path}: {uncertain} of {grid.height * grid.width} cells may have a nearer feature more "
             f"than {search_distance:g} m outside the grid, where none is looked for; raise search_distance if needed."
@@ -176,6 +165,10 @@ def _cut(geometries: np.ndarray, bbox: Bounds) -> np.ndarray:
     geometries = geometries.copy()
     geometries[beyond] = shapely.intersection(geometries[beyond], shapely.box(*bbox))
     return geometries[~shapely.is_empty(geometries)]
+
+
+def _inside(inner: Bounds, outer: Bounds) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
 
 
 def _longest_edge(grid: Grid) -> float:
@@ -228,40 +221,6 @@ def _burner(geometries: np.ndarray, transform: Affine, width: int) -> Callable[[
         return np.asarray(burnt, bool)
 
     return burn
-
-
-def _write_whole(out: Path, grid: Grid, make: Callable[[Callable[[int, np.ndarray], None]], None]) -> None:
-    """Write the strips that `make` hands over as a GeoTIFF, read it back, and give it its name only then.
-
-    Where the disk fills up in the last kilobytes, GDAL closes the file without an error (seen with GDAL 3.10).
-    """
-    temporary = out.with_name(f".{out.name}.part")
-    profile: dict[str, Any] = working_profile(grid, "float32") | {"nodata": None, "predictor": 3, "num_threads": 1}
-    written = found = 0
-    try:
-        with rasterio.open(temporary, "w", **profile) as dataset:
-
-            def write(row: int, block: np.ndarray) -> None:
-                nonlocal written
-                written = zlib.crc32(block.data, written)
-                dataset.write(block, 1, window=_rows(grid, row, len(block)))
-
-            make(write)
-        with rasterio.open(temporary, driver="GTiff") as dataset:
-            for strip in strips(grid, STRIP_ROWS):
-                found = zlib.crc32(dataset.read(1, window=_rows(grid, strip.row, strip.height)), found)
-        if found != written:
-            raise DiskError(f"{out}: what was written does not come back. Check the disk, or choose another folder.")
-        publish(temporary, out)
-    except RasterioError as error:
-        reason = error.__cause__ or error
-        raise DiskError(f"{out}: cannot be written ({reason}). Free some disk or choose another folder.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _rows(grid: Grid, row: int, rows: int) -> Window:
-    return Window(0, row, grid.width, rows)  # pyright: ignore[reportCallIssue]
 
 
 def _to_edge(grid: Grid, row: int, rows: int) -> np.ndarray:

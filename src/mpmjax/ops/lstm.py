@@ -122,7 +122,7 @@ def _reconstruct_all(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[st
 
 @jax.jit
 def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
-    members, layers = arrays["order"].shape
+    layers = arrays["order"].shape[1]
     count = jnp.maximum(valid.sum(axis=0), 1)
 
     def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:

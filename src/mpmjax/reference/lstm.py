@@ -140,8 +140,8 @@ def posterior(latent: np.ndarray, arrays: Arrays, member: int) -> np.ndarray:
 
 def ecdf(values: np.ndarray, arrays: Arrays, name: str) -> np.ndarray:
     """Rank 0..1 among the sample, frozen."""
-    knots = (np.asarray(arrays[f"ecdf_{name}_{axis}"], np.float64) for axis in "xy")
-    return np.interp(values, *knots)
+    x, y = (np.asarray(arrays[f"ecdf_{name}_{axis}"], np.float64) for axis in "xy")
+    return np.interp(values, x, y)
 
 
 def confidence(votes: np.ndarray, margin: np.ndarray, risk: np.ndarray, coverage: np.ndarray) -> np.ndarray:

@@ -50,8 +50,7 @@ def build_record(
             "area_km2": screening.valid_cells * grid.cell_area_km2,
         },
         "layers": [
-            {**layer, "membership": m.record()}
-            for layer, m in zip(screener.layers, screener.memberships, strict=True)
+            {**layer, "membership": m.record()} for layer, m in zip(screener.layers, screener.memberships, strict=True)
         ],
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
@@ -67,7 +66,7 @@ def build_record(
 
 
 def input_checksums(project: Project) -> dict[str, str]:
-    """sha256 of every file that the project names, with the companions of a shapefile, by the name it is given there."""
+    """sha256 of every file that the project names, by that name; of a shapefile also its companions."""
     named = [section.source for section in project.layers]
     named += [path for path in (project.grid.mask, project.validate_ and project.validate_.occurrences) if path]
     sums: dict[str, str] = {}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas
-import pandas
+import pandas as pd
 import pyogrio
 from pyogrio.errors import DataSourceError
 
@@ -25,15 +25,15 @@ def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
         DiskError: the file cannot be written.
     """
     columns = {
-        "rank": pandas.array([t.rank for t in targets], dtype="int32"),
+        "rank": pd.array([t.rank for t in targets], dtype="int32"),
         **{
-            name: pandas.array([round(getattr(t, name), 6) for t in targets], dtype="float64")
+            name: pd.array([round(getattr(t, name), 6) for t in targets], dtype="float64")
             for name in ("area_km2", "prospectivity", "confidence", "risk")
         },
-        "group": pandas.array([t.group for t in targets], dtype="int32"),
+        "group": pd.array([t.group for t in targets], dtype="int32"),
         **{f"driver_{i + 1}": [t.drivers[i] if i < len(t.drivers) else "" for t in targets] for i in range(3)},
-        "lon": pandas.array([t.lon for t in targets], dtype="float64"),
-        "lat": pandas.array([t.lat for t in targets], dtype="float64"),
+        "lon": pd.array([t.lon for t in targets], dtype="float64"),
+        "lat": pd.array([t.lat for t in targets], dtype="float64"),
     }
     frame = geopandas.GeoDataFrame(columns, geometry=[t.geometry for t in targets], crs=grid.crs)
     temporary = path.with_name(f".{path.stem}.part.gpkg")

@@ -6,6 +6,7 @@ with k = 9.2 / (P99 - P1), so that membership is 0.01 at P1 and 0.99 at P99.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ SIGMOID_SPAN = 9.2
 """2 ln 99 = 9.19: the logistic runs from 0.01 to 0.99 over it."""
 
 
-def fit_membership(values: np.ndarray, layer: Layer, spec: MembershipSpec | None, transform: str = "none") -> Membership:
+def fit_membership(
+    values: np.ndarray, layer: Layer, spec: MembershipSpec | None, transform: str = "none"
+) -> Membership:
     """The membership of one layer as plain numbers.
 
     Args:
@@ -40,9 +43,12 @@ def fit_membership(values: np.ndarray, layer: Layer, spec: MembershipSpec | None
         transform: none, log or sqrt.
 
     Raises:
-        DataError: the sample cannot give the numbers that are left open (no spread, nothing positive for a logarithm).
+        DataError: the sample cannot give the numbers that are left open (no data, no spread, nothing positive for a
+            logarithm), or those that it gives contradict the ones stated.
     """
     present = values[np.isfinite(values)]
+    if not present.size:
+        raise DataError(f"layer {layer.name!r} ({layer.source}): no data in the sample. Leave the layer out.")
     floor = _log_floor(present, layer) if transform == "log" else 0.0
     shaped = transformed(present, transform, floor)
     if spec is None:
@@ -62,7 +68,9 @@ def _log_floor(present: np.ndarray, layer: Layer) -> float:
     """Half the smallest positive value, as laboratories' results below detection are commonly replaced."""
     positive = present[present > 0]
     if not positive.size:
-        raise DataError(f"layer {layer.name!r} ({layer.source}): transform = \"log\" needs positive values, there are none.")
+        raise DataError(
+            f'layer {layer.name!r} ({layer.source}): transform = "log" needs positive values, there are none.'
+        )
     return float(positive.min()) / 2
 
 
@@ -71,7 +79,7 @@ def _typed(shaped: np.ndarray, layer: Layer, transform: str, floor: float) -> Me
     if layer.role == "membership":
         if shaped.min() < -1e-6 or shaped.max() > 1 + 1e-6:
             raise DataError(
-                f"layer {layer.name!r} ({layer.source}): role \"membership\" means values in 0..1, the sample holds "
+                f'layer {layer.name!r} ({layer.source}): role "membership" means values in 0..1, the sample holds '
                 f"{shaped.min():g} to {shaped.max():g}. Give it another role, or a membership with lo and hi."
             )
         return Membership("linear", {"lo": 0.0, "hi": 1.0}, transform, floor, complement=low)
@@ -86,8 +94,8 @@ def _sigmoid_params(shaped: np.ndarray, layer: Layer) -> dict[str, float]:
     if not p99 > p1:
         share = float(np.mean(shaped == p1))
         raise DataError(
-            f"layer {layer.name!r} ({layer.source}): {share:.0%} of the sample is the one value {p1:g}, so that P1 = P99 "
-            "and the default sigmoid has no slope. Leave the layer out, or give it a membership with numbers, "
+            f"layer {layer.name!r} ({layer.source}): {share:.0%} of the sample is the one value {p1:g}, so that "
+            "P1 = P99 and the default sigmoid has no slope. Leave the layer out, or give it a membership with numbers, "
             'for example { kind = "linear", lo = ..., hi = ... }.'
         )
     return {"midpoint": float(p1 + p99) / 2, "slope": SIGMOID_SPAN / float(p99 - p1)}
@@ -113,6 +121,12 @@ def _fit(
                     f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo and hi come out equal "
                     f"({params['lo']:g}); state both."
                 )
+            one_open = (lo is None) != (hi is None)
+            if one_open and (params["lo"] > params["hi"]) != falling:
+                raise DataError(
+                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo = {params['lo']:g} and "
+                    f"hi = {params['hi']:g}, one of them from the sample, go against the direction; state both."
+                )
             if isinstance(spec, Power):
                 params["exponent"] = spec.exponent
             return form | {"kind": spec.kind, "params": params}
@@ -125,9 +139,15 @@ def _fit(
                 )
             return {"kind": spec.kind, "params": {"midpoint": midpoint, "spread": spec.spread}}
         case Gaussian():
-            return form | {"kind": spec.kind, "params": {"midpoint": at(spec.midpoint), "spread": spec.s}}
+            spread = spec.s if transform == "none" else _spread(spec, layer, at)
+            return form | {"kind": spec.kind, "params": {"midpoint": at(spec.midpoint), "spread": spread}}
         case MsLarge():
             params = {"mean": float(shaped.mean()), "sd": float(shaped.std()), "a": spec.a, "b": spec.b}
+            if not params["sd"] > 0:
+                raise DataError(
+                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r} needs values that differ, the "
+                    f"sample's are all {params['mean']:g}. Leave the layer out, or give it another membership."
+                )
             return form | {"kind": spec.kind, "params": params | {"esri_compat": float(spec.esri_compat)}}
         case Sigmoid():
             default = {} if spec.midpoint is not None and spec.slope else _sigmoid_params(shaped, layer)
@@ -136,7 +156,10 @@ def _fit(
             params = {"midpoint": midpoint, "slope": spec.slope or default["slope"]}
             return form | {"kind": "sigmoid", "params": params, "complement": down}
         case Shoulder():
-            return form | {"kind": "shoulder", "params": {key: at(getattr(spec, key)) for key in ("alpha", "beta", "gamma")}}
+            return form | {
+                "kind": "shoulder",
+                "params": {key: at(getattr(spec, key)) for key in ("alpha", "beta", "gamma")},
+            }
         case Category():
             table = sorted((float(code), score) for code, score in spec.scores.items())
             params = {} if spec.default is None else {"default": spec.default}
@@ -146,6 +169,22 @@ def _fit(
             x, y = ecdf_knots(shaped)
             down = falling if spec.decreasing is None else spec.decreasing
             return form | {"kind": "ecdf", "params": {}, "complement": down, "knots_x": x, "knots_y": y}
+
+
+def _spread(spec: Gaussian, layer: Layer, at: Callable[[float], float]) -> float:
+    """Spread in transformed units, so that membership is 0.5 at midpoint + half_width in the units of the source.
+
+    Below the midpoint it is 0.5 at the same distance in transformed units; a stated spread is already in those.
+    """
+    if spec.half_width is None:
+        return spec.s
+    width = at(spec.midpoint + spec.half_width) - at(spec.midpoint)
+    if not width > 0:
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: the layer's transform cannot tell "
+            "midpoint from midpoint + half_width. Give both in the units of the source."
+        )
+    return spec.s * (spec.half_width / width) ** 2
 
 
 def ecdf_knots(values: np.ndarray, quantiles: int = QUANTILES) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from sklearn.cluster import KMeans
@@ -27,8 +28,11 @@ from threadpoolctl import threadpool_limits
 CANDIDATES = range(2, 11)
 SUBSAMPLE = 4_000
 """Cells on which the criteria are computed: silhouette and mixtures grow faster than linearly."""
+SILHOUETTE = 2_000
+"""Cells on which the silhouette is computed: it takes all pairs."""
 COMPONENTS = 10
 BOOTSTRAPS = 5
+RESTARTS = 4
 HIGHER_IS_BETTER = {
     "bic": False,
     "silhouette": True,
@@ -36,6 +40,8 @@ HIGHER_IS_BETTER = {
     "calinski_harabasz": True,
     "stability": True,
 }
+
+Model = TypeVar("Model", KMeans, GaussianMixture)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def find_groups(latents: np.ndarray, favourability: np.ndarray, k: int | None, s
         if k is None:
             criteria = judge(points, seed)
             k = int(criteria["k"][int(np.argmin(criteria["mean_rank"]))])
-        raw = _kmeans(points, k, seed).labels_
+        raw = _kmeans(points, k, seed)
     _, raw = np.unique(raw, return_inverse=True)  # k-means may leave a label empty
     means = np.bincount(raw, favourability) / np.bincount(raw)
     rank = np.argsort(np.argsort(-means, kind="stable"))
@@ -78,7 +84,7 @@ def consensus_space(latents: np.ndarray) -> np.ndarray:
     """Whitened latents of all members side by side, reduced to at most ten components: float64 [n, c]."""
     whitened = [PCA(whiten=True).fit_transform(member.T.astype(np.float64)) for member in latents]
     joined = np.concatenate(whitened, axis=1)
-    components = min(COMPONENTS, joined.shape[1])
+    components = min(COMPONENTS, *joined.shape)
     return PCA(components, svd_solver="full").fit_transform(joined)
 
 
@@ -86,13 +92,15 @@ def judge(points: np.ndarray, seed: int) -> dict[str, list[float]]:
     """The criteria's curves over K, and the mean of their ranks (the lowest is the choice; ties go to fewer groups)."""
     rng = np.random.default_rng(seed)
     some = points if len(points) <= SUBSAMPLE else points[rng.choice(len(points), SUBSAMPLE, replace=False)]
-    ks = [k for k in CANDIDATES if k < len(some)]
-    curves: dict[str, list[float]] = {"k": [float(k) for k in ks], **{name: [] for name in HIGHER_IS_BETTER}}
-    for k in ks:
-        labels = _kmeans(some, k, seed).labels_
+    curves: dict[str, list[float]] = {name: [] for name in ("k", *HIGHER_IS_BETTER)}
+    for k in (k for k in CANDIDATES if k < len(some)):
+        labels = _kmeans(some, k, seed)
+        if len(np.unique(labels)) < k:  # no more different cells than that, as where all layers are categories
+            break
+        curves["k"].append(float(k))
         mixture = GaussianMixture(k, reg_covar=1e-4, random_state=seed, init_params="k-means++", max_iter=200)
         curves["bic"].append(float(_fit_quietly(mixture, some).bic(some)))
-        curves["silhouette"].append(float(silhouette_score(some, labels, sample_size=2_000, random_state=seed)))
+        curves["silhouette"].append(_silhouette(some, labels, seed))
         curves["davies_bouldin"].append(float(davies_bouldin_score(some, labels)))
         curves["calinski_harabasz"].append(float(calinski_harabasz_score(some, labels)))
         curves["stability"].append(_stability(some, labels, k, rng))
@@ -134,21 +142,40 @@ def gaussians(latents: np.ndarray, labels: np.ndarray, groups: int) -> dict[str,
     return {name: values.astype(np.float32) for name, values in arrays.items()}
 
 
-def _kmeans(points: np.ndarray, k: int, seed: int) -> KMeans:
-    return KMeans(k, n_init=4, random_state=seed).fit(points)
+def _kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Labels of the best of RESTARTS fits."""
+    fits = (_fit_quietly(KMeans(k, random_state=seed + restart), points) for restart in range(RESTARTS))
+    return min(fits, key=_inertia).predict(points)
+
+
+def _inertia(fitted: KMeans) -> float:
+    return float(fitted.inertia_ or 0.0)
+
+
+def _silhouette(points: np.ndarray, labels: np.ndarray, seed: int) -> float:
+    """Of a part of the cells; of all where that part misses a group, as it may miss one of a few outliers."""
+    some = np.random.default_rng(seed).permutation(len(points))[:SILHOUETTE]
+    if len(np.unique(labels[some])) < len(np.unique(labels)):
+        some = np.arange(len(points))
+    return float(silhouette_score(points[some], labels[some]))
 
 
 def _stability(points: np.ndarray, labels: np.ndarray, k: int, rng: np.random.Generator) -> float:
     scores = []
     for _ in range(BOOTSTRAPS):
         drawn = points[rng.integers(0, len(points), len(points))]
-        again = KMeans(k, n_init=1, random_state=int(rng.integers(2**31))).fit(drawn)
+        again = _fit_quietly(KMeans(k, random_state=int(rng.integers(2**31))), drawn)
         scores.append(adjusted_rand_score(labels, again.predict(points)))
     return float(np.mean(scores))
 
 
-def _fit_quietly(mixture: GaussianMixture, points: np.ndarray) -> GaussianMixture:
-    """BIC compares mixtures; one that has not fully converged after 200 iterations is still comparable."""
+def _fit_quietly(model: Model, points: np.ndarray) -> Model:
+    """Fit without two warnings that tell nothing here.
+
+    BIC compares mixtures, and one that has not fully converged after 200 iterations is still comparable; k-means that
+    finds fewer different cells than groups leaves labels empty, which its callers look for.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return mixture.fit(points)
+        model.fit(points)
+    return model

@@ -66,7 +66,7 @@ def auc(counts: RankCounts) -> float:
 
 
 def _pair_scores(counts: RankCounts) -> np.ndarray:
-    """For each occurrence the share of background cells that it beats, ties half: float64 [m]; their mean is the AUC."""
+    """The share of background cells that each occurrence beats, ties half: float64 [m]; the mean is the AUC."""
     own_lower = np.searchsorted(counts.scores, counts.scores, side="left")
     own_equal = np.searchsorted(counts.scores, counts.scores, side="right") - own_lower
     background = counts.cells - len(counts.scores)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,7 +11,10 @@ from mpmjax.errors import DataError
 from mpmjax.project import Project
 from mpmjax.reference.membership import membership
 from mpmjax.scoring.favourability import fit_membership
-from mpmjax.types import Evidence, FuzzySample, Sample
+from mpmjax.types import Evidence, FuzzySample, Layer, Membership, Sample
+
+FEWEST_CELLS = 50
+"""Ten groups of five cells, and enough for blocks to hold out; far below what a useful result takes."""
 
 
 def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample:
@@ -19,34 +23,20 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
     Cells whose coverage falls below `min_coverage` because a class is not in a category's table are dropped.
 
     Raises:
-        DataError: a membership cannot be fitted, or no cell is left.
+        DataError: a membership cannot be fitted, a layer has none in any cell, or too few cells are left.
     """
     fitted = tuple(
         fit_membership(sample.values[:, index], layer, section.membership, section.transform)
         for index, (layer, section) in enumerate(zip(evidence.layers, project.layers, strict=True))
     )
     # The definition itself: a sample is small, and the fast forms are judged by it.
-    mu = np.stack(
-        [
-            membership(
-                sample.values[:, index],
-                m.kind,
-                m.params,
-                transform=m.transform,
-                floor=m.floor,
-                complement=m.complement,
-                hedge=m.hedge,
-                knots_x=m.knots_x,
-                knots_y=m.knots_y,
-            )
-            for index, m in enumerate(fitted)
-        ],
-        axis=1,
-    )
+    columns = [
+        _apply(values, m, layer) for values, m, layer in zip(sample.values.T, fitted, evidence.layers, strict=True)
+    ]
+    mu = np.stack(columns, axis=1)
     valid = np.isfinite(mu)
     keep = valid.mean(axis=1) >= project.model.min_coverage
-    if not keep.any():
-        raise DataError("No sampled cell has memberships in enough layers; check the category tables' class codes.")
+    _refuse_poor(mu[keep], valid[keep])
     return FuzzySample(
         fitted,
         np.where(valid, mu, 0.0).astype(np.float32)[keep],
@@ -55,6 +45,34 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
         sample.cols[keep],
         tuple(_statistics(sample.values[:, index]) for index in range(len(fitted))),
     )
+
+
+def _apply(values: np.ndarray, fitted: Membership, layer: Layer) -> np.ndarray:
+    """Memberships float64 [n], NaN where missing."""
+    options = {field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)}
+    try:
+        mu = membership(values, **options)
+    except ValueError as error:
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): its membership cannot be computed: {error}."
+        ) from error
+    if np.isnan(mu).all():
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): none of the sample's classes is in its table of scores, for "
+            f"example not {values[np.isfinite(values)][0]:g}. Check the class codes."
+        )
+    return mu
+
+
+def _refuse_poor(mu: np.ndarray, valid: np.ndarray) -> None:
+    if len(mu) < FEWEST_CELLS:
+        raise DataError(
+            f"{len(mu)} sampled cells have memberships in enough layers, at least {FEWEST_CELLS} are needed to learn "
+            "what is ordinary. Check the extents, the mask and the codes of category tables, or use a finer grid."
+        )
+    filled = np.where(valid, mu, -1.0)
+    if (filled == filled[0]).all():
+        raise DataError("All sampled cells have the same memberships: there is nothing to tell apart.")
 
 
 def _statistics(values: np.ndarray) -> Mapping[str, float]:

@@ -17,6 +17,7 @@ from mpmjax.evidence.vector import vector_distance
 from mpmjax.project import LayerSection, Project
 from mpmjax.types import Evidence, Grid, Layer
 
+
 def prepare(project: Project, scratch: Path) -> Evidence:
     """Lay every source of the project on one grid.
 

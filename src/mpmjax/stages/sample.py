@@ -15,6 +15,10 @@ BLOCKS = 1024
 """At most so many blocks are read, spread over the grid: on a country the sample must not cost a whole pass."""
 
 
+Drawn = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Priority uint64 [n], cell number int64 [n], values float64 [n, L]."""
+
+
 def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, workers: int | None = None) -> Sample:
     """Draw up to `size` valid cells without replacement, uniform over the valid area.
 
@@ -30,11 +34,11 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
         DataError: no valid cell, or a layer that is empty or constant where the study area is.
     """
     blocks = _spread(cut(evidence.grid.shape, BLOCK), seed)
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    kept: list[Drawn] = []
     seen, pending = 0, 0
     with StackReader(evidence.grid, evidence.layers, evidence.mask) as reader:
 
-        def draw(tile: Tile) -> tuple[int, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        def draw(tile: Tile) -> tuple[int, Drawn]:
             return _draw(reader.read(tile), evidence, size, min_coverage, seed)
 
         for count, cells in ordered_map(draw, blocks, worker_count(workers)):
@@ -78,7 +82,7 @@ def _draw(
     return len(cells), (priority[best], cells[best], values)
 
 
-def _smallest(kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]], size: int) -> tuple[np.ndarray, ...]:
+def _smallest(kept: list[Drawn], size: int) -> Drawn:
     priority, cells, values = (np.concatenate(parts) for parts in zip(*kept, strict=True))
     best = np.argsort(priority)[:size]
     return priority[best], cells[best], values[best]

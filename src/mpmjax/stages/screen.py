@@ -107,5 +107,6 @@ def _require_memory(evidence: Evidence, stream: StreamSection, workers: int) -> 
     if needed > stream.max_memory_bytes:
         raise MemoryLimitError(
             f"[stream] tile = {stream.tile} with {layers} layers and {workers} workers needs about "
-            f"{needed / 2**30:.1f} GiB, max_memory is {stream.max_memory}. Use a smaller tile or fewer workers, or allow more."
+            f"{needed / 2**30:.1f} GiB, max_memory is {stream.max_memory}. "
+            "Use a smaller tile or fewer workers, or allow more."
         )

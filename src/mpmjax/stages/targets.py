@@ -10,14 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import rasterio
 import shapely
+from affine import Affine
+from pyproj import Transformer
 from rasterio.features import shapes
-from rasterio.warp import transform
-from rasterio.windows import Window
 from shapely.geometry import shape
 
 from mpmjax.ops.label import Components, label
 from mpmjax.project import TargetsSection
 from mpmjax.scoring.thresholds import SHARES, threshold_of_share
+from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster
 from mpmjax.stream.store import MapStore, build_cogs
 from mpmjax.stream.tiles import strips
@@ -36,8 +37,7 @@ class Strips(NamedTuple):
 
     def __call__(self, *names: str) -> Iterator[tuple[Tile, list[np.ndarray]]]:
         for strip in strips(self.grid):
-            window = Window(strip.col, strip.row, strip.width, strip.height)  # pyright: ignore[reportCallIssue]
-            yield strip, [self.datasets[name].read(1, window=window) for name in names]
+            yield strip, [self.datasets[name].read(1, window=window_of(strip)) for name in names]
 
 
 def targets(
@@ -115,14 +115,15 @@ def _describe(
         inside = ranks > 0
         np.add.at(groups, (ranks[inside], group[inside]), 1)
         np.add.at(drivers, (ranks[inside], driver[inside]), 1)
-        origin = maps.grid.transform @ rasterio.Affine.translation(0, strip.row)
+        origin = maps.grid.transform @ Affine.translation(0, strip.row)
         for outline, rank in shapes(ranks, inside, connectivity=4, transform=origin):
             pieces[int(rank)].append(shape(outline))
+    to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
     found = []
     for rank, component in enumerate(chosen, 1):
         geometry = shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))])
         point = geometry.representative_point()
-        (lon,), (lat,) = transform(maps.grid.crs, "EPSG:4326", [point.x], [point.y])
+        lon, lat = to_degrees.transform(point.x, point.y)
         found.append(
             Target(
                 rank=rank,
@@ -143,4 +144,4 @@ def _describe(
 def _strongest(counts: np.ndarray, layer_names: Sequence[str]) -> tuple[str, ...]:
     """Up to three layers that drive the most cells of a target."""
     order = np.argsort(-counts[1:], kind="stable")[:3]
-    return tuple(layer_names[i] for i in order if counts[i + 1])
+    return tuple(str(layer_names[int(i)]) for i in order if counts[i + 1])

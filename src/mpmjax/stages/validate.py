@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 
 from mpmjax.errors import DataError
 from mpmjax.ops.membership import membership, plan_memberships
@@ -56,12 +55,13 @@ def validate(
         path = output / f"{name}.tif"
         methods[name] = judge(count_ranks(_values(path, known), _valid_cells(path, evidence)), draws)
     methods["gamma"] = judge(_gamma_ranks(evidence, screener, known, output, workers), draws)
-    x, y = rasterio.transform.xy(evidence.grid.transform, known.rows, known.cols)
+    place = evidence.grid.transform  # north-up: columns give x alone, rows y
+    x, y = place.c + place.a * (known.cols + 0.5), place.f + place.e * (known.rows + 0.5)
     return {
         "source": known.source,
         "points": known.points,
         "occurrences": len(known.rows),
-        "xy": [[float(a), float(b)] for a, b in zip(np.atleast_1d(x), np.atleast_1d(y), strict=True)],
+        "xy": [[float(a), float(b)] for a, b in zip(x, y, strict=True)],
         "methods": methods,
     }
 

@@ -22,16 +22,18 @@ def publish(temporary: Path, final: Path) -> Path:
         DiskError: the file cannot be synced or renamed (disk full, no permission).
     """
     try:
-        with open(temporary, "rb") as file:
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, final)
+        temporary.replace(final)
         folder = os.open(final.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     except OSError as error:
-        raise DiskError(f"{final}: cannot be written: {error.strerror}. Free some disk or choose another folder.") from error
+        raise DiskError(
+            f"{final}: cannot be written: {error.strerror}. Free some disk or choose another folder."
+        ) from error
     return final
 
 
@@ -41,13 +43,15 @@ def write_file(path: Path, content: str | bytes) -> Path:
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise DiskError(f"{path}: cannot be written: {error.strerror}. Free some disk or choose another folder.") from error
+        raise DiskError(
+            f"{path}: cannot be written: {error.strerror}. Free some disk or choose another folder."
+        ) from error
     return publish(temporary, path)
 
 
 def sha256(path: Path) -> str:
     """Checksum of a file, in hexadecimal."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -14,9 +14,9 @@ from types import TracebackType
 import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
 from mpmjax.errors import DataError
+from mpmjax.stream.layerfile import window_of
 from mpmjax.types import Grid, Layer, Slab, Tile
 
 RASTER_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".asc": "AAIGrid", ".bil": "EHdr", ".flt": "EHdr"}
@@ -47,7 +47,9 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         raise DataError(f"{text}: no such file.")
     driver = RASTER_DRIVERS.get(path.suffix.lower())
     if driver is None:
-        raise DataError(f"{text}: not a raster format that is read ({', '.join(RASTER_DRIVERS)}). Convert it to GeoTIFF.")
+        raise DataError(
+            f"{text}: not a raster format that is read ({', '.join(RASTER_DRIVERS)}). Convert it to GeoTIFF."
+        )
     try:
         return rasterio.open(path, driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
@@ -80,11 +82,11 @@ class StackReader:
         Raises:
             DataError: a block cannot be decoded; names the layer, file, band and window.
         """
-        window = Window(tile.col, tile.row, tile.width, tile.height)  # pyright: ignore[reportCallIssue]
+        window = window_of(tile)
         values, valid = [], np.empty((len(self._layers), tile.height, tile.width), bool)
         for index, layer in enumerate(self._layers):
             dataset = self._dataset(layer.path)
-            raw = self._decode(dataset, layer, window)
+            raw = self._decode(dataset, layer, tile)
             values.append(raw)
             valid[index] = valid_cells(raw, layer)
             if layer.masked:
@@ -105,17 +107,20 @@ class StackReader:
                 self._opened.append(handles[path])
         return handles[path]
 
-    def _decode(self, dataset: rasterio.DatasetReader, layer: Layer, window: Window) -> np.ndarray:
+    def _decode(self, dataset: rasterio.DatasetReader, layer: Layer, tile: Tile) -> np.ndarray:
         try:
-            return dataset.read(layer.band, window=window)
+            return dataset.read(layer.band, window=window_of(tile))
         except RasterioError as error:
-            place = f"rows {window.row_off}-{window.row_off + window.height - 1}, "
-            place += f"columns {window.col_off}-{window.col_off + window.width - 1}"
-            cause = error.__cause__ or error
-            raise DataError(
-                f"layer {layer.name!r}: {layer.source or layer.path}, band {layer.band}, {place}: cannot be decoded "
-                f"({cause}). The file is damaged or cut short: fetch it again, or make a new copy with gdal_translate."
-            ) from error
+            raise undecodable(layer.name, layer.source or layer.path, layer.band, tile, error) from error
+
+
+def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: RasterioError) -> DataError:
+    """The error for a window that GDAL could not decode: layer, file, band, window, cause, what to do."""
+    return DataError(
+        f"layer {name!r}: {path}, band {band}, rows {tile.row}-{tile.row + tile.height - 1}, columns "
+        f"{tile.col}-{tile.col + tile.width - 1}: cannot be decoded ({error.__cause__ or error}). The file is damaged "
+        "or cut short: fetch it again, or make a new copy with gdal_translate."
+    )
 
 
 def valid_cells(raw: np.ndarray, layer: Layer) -> np.ndarray:

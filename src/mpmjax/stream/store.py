@@ -16,10 +16,10 @@ import rasterio
 import rasterio.shutil
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
-from rasterio.windows import Window
 
 from mpmjax.errors import DiskError
 from mpmjax.stream.files import publish
+from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map
 from mpmjax.types import Grid, Product, Tile
 
@@ -56,7 +56,7 @@ class MapStore:
         Raises:
             DiskError: the working file cannot be written.
         """
-        window = Window(tile.col, tile.row, tile.width, tile.height)  # pyright: ignore[reportCallIssue]
+        window = window_of(tile)
         for name, dataset in self._open.items():
             try:
                 dataset.write(maps[name], 1, window=window)

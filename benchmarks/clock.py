@@ -1,0 +1,90 @@
+"""The measurement and nothing else: who is timed, against whom and on what is decided elsewhere.
+
+Candidates take turns, forward and then backward, so that a machine that slows down or a neighbour that wakes up meets
+all of them alike. Visit i of one candidate and visit i of another are close in time: ratios are taken visit by visit.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median with the 10th and 90th percentile of some visits: seconds, or a ratio without unit."""
+
+    median: float
+    p10: float
+    p90: float
+
+    @classmethod
+    def of(cls, values: tuple[float, ...]) -> Spread:
+        """Percentiles, linear between visits. Raises ValueError without visits."""
+        if not values:
+            raise ValueError("a spread needs at least one visit")
+        p10, median, p90 = np.percentile(values, (10, 50, 90))
+        return cls(float(median), float(p10), float(p90))
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What the clock saw of one candidate: seconds of every visit, in the order of the visits."""
+
+    name: str
+    seconds: tuple[float, ...]
+
+    @property
+    def spread(self) -> Spread:
+        return Spread.of(self.seconds)
+
+    def times_faster_than(self, other: Timing) -> Spread:
+        """other / self, visit by visit: above 1 where self is the faster one."""
+        return Spread.of(tuple(theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)))
+
+
+def interleaved(
+    candidates: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warmup: int = 1,
+    now: Callable[[], float] = time.perf_counter,
+) -> dict[str, Timing]:
+    """Time candidates in turns.
+
+    Args:
+        candidates: what to call, by name. A call makes its own output; what it returns is dropped outside the clock.
+        repeats: rounds; each visits all candidates forward and then backward, so a candidate gets 2 * repeats visits.
+        warmup: calls of each candidate before the first round, not timed: compilation, caches, page faults.
+        now: the clock, in seconds.
+
+    Returns:
+        A Timing for each candidate, in the order given.
+
+    Raises:
+        ValueError: no candidates, or fewer than one round.
+    """
+    if not candidates or repeats < 1:
+        raise ValueError(f"nothing to time: {len(candidates)} candidates, {repeats} rounds")
+    for call in candidates.values():
+        for _ in range(warmup):
+            call()
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    forward = list(candidates)
+    collecting = gc.isenabled()
+    gc.collect()
+    gc.disable()  # a collection in the middle of a visit would be charged to whoever is being timed
+    try:
+        for _ in range(repeats):
+            for name in (*forward, *reversed(forward)):
+                start = now()
+                output = candidates[name]()
+                seconds[name].append(now() - start)
+                del output
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: Timing(name, tuple(visits)) for name, visits in seconds.items()}

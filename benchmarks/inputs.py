@@ -1,0 +1,119 @@
+"""Random input of the cases: layers with holes, faults, patches and a Screener. All of it from the generator given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from mpmjax.reference.lstm import reconstruct, score
+from mpmjax.types import Layer, Membership
+
+LEVELS = np.linspace(0.0, 1.0, 1024)
+
+
+def presence(rng: np.random.Generator, layers: int, cells: int, missing: float) -> np.ndarray:
+    """bool [layers, cells]: False for a share of the cells of each layer."""
+    return rng.random((layers, cells), np.float32) >= missing
+
+
+def float_layers(rng: np.random.Generator, layers: int, cells: int) -> list[np.ndarray]:
+    """Skewed positive values float32 [cells], a few of them NaN."""
+    values = [rng.gamma(2.0, 30.0, cells).astype(np.float32) for _ in range(layers)]
+    for layer in values:
+        layer[rng.integers(0, cells, max(1, cells // 1000))] = np.nan
+    return values
+
+
+def integer_layers(rng: np.random.Generator, layers: int, cells: int, dtype: type[np.integer]) -> list[np.ndarray]:
+    """The whole range of an integer type, [cells] each."""
+    limits = np.iinfo(dtype)
+    return [rng.integers(limits.min, limits.max, cells, dtype, endpoint=True) for _ in range(layers)]
+
+
+def layer(index: int, dtype: str) -> Layer:
+    """A layer of no file: the ops look at its name and dtype only."""
+    return Layer(name=f"layer {index}", role="geochemistry", path=Path("none.tif"), band=1, dtype=dtype)
+
+
+def sigmoid(values: np.ndarray) -> Membership:
+    """The typed default of most roles, from the values themselves: middle and slope of their P1 and P99."""
+    p1, p99 = np.nanpercentile(values[:65_536].astype(np.float64), (1, 99))
+    return Membership("sigmoid", {"midpoint": (p1 + p99) / 2, "slope": 9.2 / (p99 - p1)})
+
+
+def one_minus_ecdf(values: np.ndarray) -> Membership:
+    """The typed default of a distance: 1 - ecdf, from the values themselves."""
+    quantiles = np.nanquantile(values[:65_536].astype(np.float64), LEVELS)
+    return Membership("ecdf", complement=True, knots_x=quantiles, knots_y=LEVELS)
+
+
+def faults(rng: np.random.Generator, side: int) -> np.ndarray:
+    """bool [side, side]: straight faults, one for every 16 rows, each up to a third of the side long."""
+    features = np.zeros((side, side), bool)
+    for _ in range(max(1, side // 16)):
+        row, col = rng.uniform(0, side, 2)
+        angle, length = rng.uniform(0, np.pi), rng.uniform(0.05, 0.33) * side
+        along = np.arange(0.0, length, 0.5)
+        rows = np.floor(row + along * np.sin(angle)).astype(np.int64)
+        cols = np.floor(col + along * np.cos(angle)).astype(np.int64)
+        inside = (rows >= 0) & (rows < side) & (cols >= 0) & (cols < side)
+        features[rows[inside], cols[inside]] = True
+    features[side // 2, side // 2] = True
+    return features
+
+
+def patches(rng: np.random.Generator, side: int, share: float, blur: float) -> np.ndarray:
+    """bool [side, side]: the highest `share` of smoothed noise; `blur` in cells is about the radius of a patch."""
+    field = rng.standard_normal((side, side), np.float32)
+    if blur > 0:
+        field = ndimage.gaussian_filter(field, blur, mode="wrap")
+    return field > np.quantile(field, 1.0 - share)
+
+
+def screener(
+    rng: np.random.Generator, members: int, layers: int, hidden: int, groups: int = 5
+) -> dict[str, np.ndarray]:
+    """Arrays of reference/lstm.py with random weights of the size that training gives, d = max(1, min(8, L // 2)).
+
+    Residual scales and ecdfs come from the definition on 2,048 random cells, as a fit would take them from its sample.
+    """
+    latent = max(1, min(8, layers // 2))
+
+    def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
+        return rng.normal(0.0, scale, (members, *shape)).astype(np.float32)
+
+    arrays = {
+        "order": np.stack([rng.permutation(layers) for _ in range(members)]).astype(np.int32),
+        "enc_wx": normal(1, 4 * hidden),
+        "enc_wh": normal(hidden, 4 * hidden),
+        "enc_b": normal(layers, 4 * hidden),
+        "lat_w": normal(hidden, latent),
+        "lat_b": normal(latent),
+        "dec_wz": normal(latent, 4 * hidden),
+        "dec_wh": normal(hidden, 4 * hidden),
+        "dec_b": normal(layers, 4 * hidden),
+        "out_w": normal(hidden, 1),
+        "out_b": normal(1),
+        "group_logw": normal(groups),
+        "group_fav": np.linspace(0.8, 0.2, groups, dtype=np.float32),
+        "weight": np.ones(layers, np.float32),
+    }
+    mu, valid = rng.random((2048, layers)), np.ones((2048, layers), bool)
+    seen = [reconstruct(mu, valid, arrays, member) for member in range(members)]
+    residual = np.stack([mu - x_hat for _, x_hat in seen])
+    median = np.median(residual, axis=1)
+    arrays["res_median"] = median.astype(np.float32)
+    spread = 1.4826 * np.median(np.abs(residual - median[:, None]), axis=1)
+    arrays["res_scale"] = np.maximum(spread, 1e-3).astype(np.float32)
+    centres = np.stack([z[rng.choice(len(z), groups, replace=False)] for z, _ in seen])
+    sharp = np.stack([np.eye(latent) / z.std(axis=0) for z, _ in seen])
+    arrays["group_mean"] = centres.astype(np.float32)
+    arrays["group_chol"] = np.repeat(sharp[:, None], groups, axis=1).astype(np.float32)
+    for name in ("fav", "r", "anomaly"):
+        arrays |= {f"ecdf_{name}_x": LEVELS.astype(np.float32), f"ecdf_{name}_y": LEVELS.astype(np.float32)}
+    maps = score(mu, valid, arrays)
+    for name, drawn in (("fav", "favourability"), ("r", "R"), ("anomaly", "surprise")):
+        arrays[f"ecdf_{name}_x"] = np.quantile(maps[drawn], LEVELS).astype(np.float32)
+    return arrays

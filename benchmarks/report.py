@@ -1,0 +1,116 @@
+"""What is kept of a run: one JSON line a case, and the same as Markdown for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.clock import Spread, Timing
+from benchmarks.gate import Case, Verdict
+from benchmarks.machine import Machine
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case on one machine. Seconds and ratios as median, p10, p90.
+
+    Attributes:
+        unit, work: what is counted and how much of it one call does.
+        seconds: by candidate; `op` is ours, `reference` the definition.
+        times_faster: by opponent; above 1 where the op is faster.
+        of_floor: seconds that the machine's ceilings allow at best / seconds of the op; nothing is above 1.
+        unable: rivals that were not timed, with the reason.
+    """
+
+    case: str
+    variant: str
+    side: int
+    seed: int
+    time: str
+    unit: str
+    work: int
+    error: float
+    tolerance: float
+    why: str
+    seconds: Mapping[str, Spread]
+    times_faster: Mapping[str, Spread]
+    of_floor: float
+    unable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rate(self) -> float:
+        """Units a second at the median."""
+        return self.work / self.seconds["op"].median
+
+
+def result(
+    name: str, case: Case, verdict: Verdict, timings: Mapping[str, Timing], machine: Machine, **told: Any
+) -> Result:
+    """Put together what was measured; `told` carries side, seed, time and unable as they are."""
+    ours = timings["op"]
+    floor = machine.floor(case.bytes_moved, case.operations)
+    return Result(
+        case=name,
+        variant=case.variant,
+        unit=case.unit,
+        work=case.work,
+        error=verdict.error,
+        tolerance=verdict.tolerance,
+        why=case.why,
+        seconds={key: timing.spread for key, timing in timings.items()},
+        times_faster={key: ours.times_faster_than(timing) for key, timing in timings.items() if key != "op"},
+        of_floor=floor / ours.spread.median,
+        **told,
+    )
+
+
+def append(path: Path, results: list[Result], machine: Machine) -> None:
+    """Add one JSON line a result, each with its machine; lines already there stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        for item in results:
+            file.write(json.dumps({**asdict(item), "machine": machine.as_dict()}, sort_keys=True) + "\n")
+
+
+def markdown(results: list[Result], machine: Machine) -> str:
+    """The figures for a reader: the machine, then a row for each opponent, then who could not run."""
+    load = ", ".join(f"{value:.2f}" for value in machine.load)
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    place = (
+        f"{machine.cpu}, one core of {machine.cores}; copies {machine.copy_bytes_per_second / 1e9:.1f} GB/s "
+        f"(read + written), multiplies matrices at {machine.operations_per_second / 1e9:.0f} GFLOP/s (float32); "
+        f"load {load}; Python {machine.python}, {versions}"
+    )
+    lines = [
+        place,
+        *(
+            ["", "**Others were using this machine: trust the ratios, not the rates nor the share of the floor.**"]
+            if machine.busy
+            else []
+        ),
+        "",
+        "| op | input | error (allowed) | ours | of the floor | against | theirs | times faster (p10 to p90) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for item in results:
+        head = (
+            f"| {item.case} | {item.variant}, {item.side}² | {item.error:.1e} ({item.tolerance:.1e}) "
+            f"| {_rate(item.rate)} {item.unit}/s | {item.of_floor:.0%} "
+        )
+        for name, spread in item.times_faster.items():
+            theirs = item.work / item.seconds[name].median
+            faster = f"{spread.median:.2f} ({spread.p10:.2f} to {spread.p90:.2f})"
+            lines.append(f"{head}| {name} | {_rate(theirs)} | {faster} |")
+        if not item.times_faster:
+            lines.append(f"{head}| nobody | | |")
+    unable = {(item.case, name, reason): item.variant for item in results for name, reason in item.unable.items()}
+    for (case, name, reason), variant in unable.items():
+        lines += ["", f"Not timed: {name} for {case} ({variant}): {reason}."]
+    return "\n".join(lines)
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second / 1e6:.3g} M"

@@ -1,0 +1,111 @@
+"""What is kept of a run and shown of it, and the command line that ties it together."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import gate, machine, report, run
+from benchmarks.clock import Timing
+
+PLACE = machine.Machine(
+    cpu="a processor (avx2)",
+    cores=2,
+    cores_physical=1,
+    memory_total=2**34,
+    memory_available=2**33,
+    system="Linux",
+    python="3.11.0",
+    versions={"numpy": "2.4.6"},
+    load=(0.1, 0.2, 0.3),
+    copy_bytes_per_second=1e9,
+    operations_per_second=1e11,
+)
+CASE = gate.Case("float32", "cells", 1_000_000, 4_000_000, 0, int, int, lambda got, wanted: VERDICT, "because")
+VERDICT = gate.Verdict(1e-8, 1e-7)
+EXACT = partial(gate.close, tolerance=0.0)
+TIMINGS = {"op": Timing("op", (0.01, 0.01)), "rival": Timing("rival", (0.02, 0.04))}
+
+
+@pytest.fixture
+def measured() -> report.Result:
+    told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00", "unable": {"other": "not installed"}}
+    return report.result("label", CASE, VERDICT, TIMINGS, PLACE, **told)
+
+
+def test_figures(measured: report.Result) -> None:
+    assert measured.rate == pytest.approx(1e8)
+    assert measured.times_faster["rival"].median == pytest.approx(3.0)
+    assert measured.of_floor == pytest.approx(0.4), "4 MB at 1 GB/s are 4 ms of the 10"
+    assert PLACE.floor(bytes_moved=1, operations=10**11) == pytest.approx(1.0)
+
+
+def test_markdown_says_it_all(measured: report.Result) -> None:
+    text = report.markdown([measured], PLACE)
+    row = "| label | float32, 1000² | 1.0e-08 (1.0e-07) | 100 M cells/s | 40% | rival | 33.3 M | 3.00 (2.20 to 3.80) |"
+    assert row in text
+    assert "Not timed: other for label (float32): not installed." in text
+    assert "Others were using" not in text
+    assert "Others were using" in report.markdown(
+        [measured], machine.Machine(**{**vars(PLACE), "load": (2.0, 1.0, 1.0)})
+    )
+
+
+def test_lines_are_appended(tmp_path: Path, measured: report.Result) -> None:
+    path = tmp_path / "results" / "cpu.jsonl"
+    for _ in range(2):
+        report.append(path, [measured], PLACE)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(lines) == 2
+    assert lines[0]["machine"]["cpu"] == "a processor (avx2)"
+    assert lines[0]["times_faster"]["rival"] == {"median": 3.0, "p10": 2.2, "p90": 3.8}
+
+
+def build(rng: np.random.Generator, side: int) -> tuple[gate.Case, ...]:
+    field = rng.random((side, side))
+    return (gate.Case("float64", "cells", field.size, field.nbytes, 0, field.copy, lambda: field, EXACT, "a copy"),)
+
+
+def wrong(rng: np.random.Generator, side: int) -> tuple[gate.Case, ...]:
+    return (gate.Case("float64", "cells", 1, 8, 0, lambda: np.ones(1), lambda: np.zeros(1), EXACT, "wrong"),)
+
+
+def test_a_run_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "describe", lambda: PLACE)
+    results = tmp_path / "cpu.jsonl"
+    arguments = ["--size", "32", "--repeats", "1", "--results", str(results)]
+    assert run.main(arguments, {"copy": build, "wrong": wrong}) == 1
+    assert run.main([*arguments, "--case", "copy", "--seed", "3"], {"copy": build, "wrong": wrong}) == 0
+    first, second = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
+    assert first["case"] == second["case"] == "copy"
+    assert second["seed"] == 3
+    printed = capsys.readouterr()
+    assert "| copy | float64, 32² |" in printed.out
+    assert "RED wrong" in printed.err
+
+
+def test_no_cuda_form_is_said_and_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run.main(["--backend", "cuda", "--results", str(tmp_path / "none.jsonl")], {"copy": build}) == 2
+    assert "no op has a CUDA form yet" in capsys.readouterr().err
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_machine_describes_itself() -> None:
+    here = machine.describe(copy_bytes=2**20)
+    assert here.copy_bytes_per_second > 0
+    assert here.operations_per_second > 0
+    assert here.memory_total >= here.memory_available > 0
+    assert "numpy" in here.versions
+    assert json.dumps(here.as_dict())
+
+
+def test_processor_and_its_vectors(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+    info.write_text("processor : 0\nmodel name : Some CPU\nflags : fpu avx avx2\n\n", encoding="utf-8")
+    assert machine.cpu_model(info) == "Some CPU (avx2)"

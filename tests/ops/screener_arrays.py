@@ -1,0 +1,42 @@
+"""Random arrays of a Screener, of any size, for tests of the scorer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def random_arrays(
+    members: int, layers: int, hidden: int, latent: int, groups: int, seed: int = 0, features: int = 1
+) -> dict[str, np.ndarray]:
+    """Arrays as reference/lstm.py documents them, with weights of the size that training gives."""
+    rng = np.random.default_rng(seed)
+
+    def normal(*shape: int, scale: float = 0.4) -> np.ndarray:
+        return rng.normal(0, scale, (members, *shape)).astype(np.float32)
+
+    arrays = {
+        "order": np.stack([rng.permutation(layers) for _ in range(members)]).astype(np.int32),
+        "enc_wx": normal(features, 4 * hidden),
+        "enc_wh": normal(hidden, 4 * hidden),
+        "enc_b": normal(layers, 4 * hidden),
+        "lat_w": normal(hidden, latent),
+        "lat_b": normal(latent),
+        "dec_wz": normal(latent, 4 * hidden),
+        "dec_wh": normal(hidden, 4 * hidden),
+        "dec_b": normal(layers, 4 * hidden),
+        "out_w": normal(hidden, features),
+        "out_b": normal(features),
+        "res_median": normal(layers, scale=0.05),
+        "res_scale": rng.uniform(0.05, 0.4, (members, layers)).astype(np.float32),
+        "group_mean": normal(groups, latent, scale=0.3),
+        "group_chol": (np.eye(latent) * 2 + normal(groups, latent, latent, scale=0.2)).astype(np.float32),
+        "group_logw": normal(groups),
+        "group_fav": np.sort(rng.uniform(0.1, 0.9, groups))[::-1].astype(np.float32),
+        "weight": np.where(rng.uniform(size=layers) < 0.8, rng.uniform(0.5, 2, layers), 0).astype(np.float32),
+    }
+    arrays["weight"][0] = 1.0
+    for name in ("fav", "r", "anomaly"):
+        top = 8.0 if name == "anomaly" else 1.0
+        arrays[f"ecdf_{name}_x"] = np.sort(rng.uniform(0, top, 1024)).astype(np.float32)
+        arrays[f"ecdf_{name}_y"] = np.linspace(0, 1, 1024, dtype=np.float32)
+    return arrays

@@ -1,0 +1,82 @@
+"""A small invented record of a run, in full and with everything optional left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def scores(auc: float, capture: float) -> dict[str, Any]:
+    return {
+        "auc": auc,
+        "auc_low": auc - 0.05,
+        "auc_high": auc + 0.05,
+        "capture": {"0.01": capture / 4, "0.02": capture / 2, "0.05": capture, "0.1": 0.7, "0.2": 0.8},
+        "success": {"area": [0.0, 0.05, 0.5, 1.0], "capture": [0.0, capture, 0.9, 1.0]},
+        "pa": {"pr": 0.75, "oa": 0.25, "nd": 3.0, "ln_nd": 1.0986, "threshold": 0.7},
+    }
+
+
+def full_record() -> dict[str, Any]:
+    """A fresh copy, so that a test may change it."""
+    return {
+        "project": {"name": "Kajan <i>like</i>", "description": "Copper & gold"},
+        "version": "0.1.0",
+        "command": "mpmjax run project.toml --output 'out & more'",
+        "date": "2026-11-23T01:57:12+00:00",
+        "seed": 7,
+        "grid": {
+            "crs": "EPSG:32639", "cell_size": [60.0, 60.0], "width": 200, "height": 100,
+            "cells": 20000, "valid_cells": 15000, "area_km2": 54.0,
+        },
+        "layers": [
+            {
+                "name": HOSTILE, "role": "index", "direction": 1, "source": "alteration.tif", "weight": 1.0,
+                "membership": {"kind": "sigmoid", "params": {"midpoint": 0.42, "slope": 13.1}, "transform": "none",
+                               "complement": False, "hedge": "very"},
+                "missing_share": 0.0, "p1": 0.08, "median": 0.31, "p99": 0.77,
+            },
+            {
+                "name": "faults", "role": "distance", "direction": -1, "source": "faults.gpkg", "weight": 2.0,
+                "membership": {"kind": "ecdf", "params": {}, "transform": "log", "complement": True, "hedge": "none"},
+                "missing_share": 0.0004, "p1": 0.0, "median": 1840.2, "p99": 1234567.0,
+            },
+            {"name": "gravity", "role": "geophysics", "direction": 0, "source": "g.tif", "weight": 1.0,
+             "membership": None, "missing_share": None, "p1": None, "median": float("nan"), "p99": -4.1e-5},
+        ],
+        "model": {
+            "members": 3, "hidden": 32, "latent": 1, "steps": 200, "sample": 4096, "val_steps": [100, 200],
+            "train_loss": [[0.5, 0.2], [0.6, 0.3], [None, None]], "val_loss": [[0.5, 0.2], [0.6, 0.3], [None, None]],
+            "excluded_members": [2], "best_step": [200, 100, 0],
+        },
+        "groups": {
+            "k": 2,
+            "criteria": {"k": [2, 3], "bic": [1.0, 2.0], "silhouette": [0.4, 0.3], "davies_bouldin": [1.0, 1.2],
+                         "calinski_harabasz": [90.0, 80.0], "stability": [0.9, 0.8], "mean_rank": [0.0, 1.0]},
+            "favourability": [0.71, 0.33],
+            "share": [0.123, 0.877],
+        },
+        "thresholds": {"0.05": 0.91, "0.01": 0.98, "0.02": 0.95},
+        "targets": [
+            {"rank": rank, "area_km2": 4.2 / rank, "prospectivity": 0.97, "confidence": 0.8, "risk": 0.031, "group": 1,
+             "drivers": [HOSTILE, "faults"], "lon": -70.1234, "lat": -33.4567}
+            for rank in range(1, 26)
+        ],
+        "target_count": 25,
+        "validation": {
+            "source": "deposits.gpkg", "points": 45, "occurrences": 42, "xy": [[500300.0, 3699400.0]],
+            "methods": {"gamma": scores(0.87, 0.4), "prospectivity": scores(0.83, 0.61), "anomaly": scores(0.48, 0.1),
+                        "favourability": scores(0.81, 0.5), "pca": scores(0.5, 0.05)},
+        },
+        "warnings": ["copper: 12 infinite values <b>are</b> missing."],
+        "times": {"prepare": 1.234, "train": 125.0, "screen": 8000.0},
+        "inputs": {"alteration.tif": "a" * 64},
+        "outputs": {"prospectivity.tif": "b" * 64},
+        "versions": {"jax": "0.11.2"},
+    }  # fmt: skip
+
+
+def bare_record() -> dict[str, Any]:
+    """What no run can lack, and None for the rest."""
+    return dict.fromkeys(full_record()) | {"project": {"name": "bare"}, "layers": [], "targets": [], "target_count": 0}

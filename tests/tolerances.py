@@ -1,0 +1,81 @@
+"""How far two forms of one number may lie apart, each with its reason. The only file of tolerances.
+
+A value is within a tolerance if it is within `absolute` or within `relative` of what is expected, whichever is more.
+What must agree bit for bit has no tolerance and is compared with `assert_same_bits`: tiles against the whole raster,
+any number of workers, a killed run against one that was not, one backend against itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest allowed difference: `absolute`, or `relative` times the expected value."""
+
+    absolute: float
+    relative: float
+    reason: str
+
+
+MEMBERSHIP = Tolerance(
+    1e-6,
+    1e-5,
+    "float32 results in [0, 1] hold 6e-8; ten times that and more for forms that take exp and log in float32",
+)
+MEMBERSHIP_FLOAT64_INSIDE = Tolerance(
+    1e-44,
+    1e-7,
+    "rounding a float64 of relative error 1e-12 to float32 costs 6e-8; below 1e-38 float32 has steps of 1.4e-45",
+)
+OVERLAY = Tolerance(1e-6, 1e-5, "as MEMBERSHIP: a sum of L float32 terms or logarithms, taken in float32 at worst")
+OVERLAY_FLOAT64_INSIDE = Tolerance(
+    1e-44,
+    1e-6,
+    "accumulated in float64: what is left is the float32 rounding; relative, or an underflow to 0 would pass unseen",
+)
+DISTANCE = Tolerance(0.0, 1e-6, "exact squared distances in float64, one root, one rounding to float32 (6e-8)")
+SCORER = Tolerance(2e-4, 0.0, "tanh and exp by polynomial in float32 through 2 L recurrent steps; ranks in [0, 1]")
+VMAPPED_WEIGHTS = Tolerance(
+    1e-4, 1e-4, "XLA sums batched products in another order than single ones, and training carries that on"
+)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
+    """NaN at the same cells, everything else within the tolerance; says where it is worst."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape, f"shapes {actual.shape} and {expected.shape}"
+    assert np.array_equal(np.isnan(actual), np.isnan(expected)), "missing cells differ"
+    # Only where they differ: equal infinities agree, but their difference is NaN.
+    differ = (actual != expected) & ~np.isnan(expected)
+    excess = np.zeros(actual.shape)
+    allowed = np.maximum(tolerance.absolute, tolerance.relative * np.abs(expected[differ]))
+    excess[differ] = np.abs(actual[differ] - expected[differ]) - allowed
+    outside = ~(excess <= 0.0)
+    if outside.any():
+        worst = np.unravel_index(np.argmax(np.nan_to_num(excess, nan=np.inf)), excess.shape)
+        raise AssertionError(
+            f"{outside.sum()} of {excess.size} values differ; worst at {tuple(map(int, worst))}: "
+            f"{actual[worst]!r} where {expected[worst]!r} is expected ({tolerance.reason})"
+        )
+
+
+def assert_same_order(actual: np.ndarray, expected: np.ndarray, slack: float = 0.0) -> None:
+    """Where `expected` rises or stays, float32 `actual` falls by no more than its last bit, or `slack` if given."""
+    keep = ~np.isnan(expected)
+    ranked = np.asarray(actual, np.float32)[keep][np.argsort(expected[keep], kind="stable")]
+    assert not np.isnan(ranked).any(), "missing where a value is expected"  # NaN is never above anything
+    highest = np.maximum.accumulate(ranked)
+    fallen = highest > np.maximum(np.nextafter(ranked, np.float32(np.inf)), ranked + np.float32(slack))
+    assert not fallen.any(), f"{fallen.sum()} of {ranked.size} values fall below one that should not lie above them"
+
+
+def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:
+    """Same dtype, same shape, same bytes: 0.0 is not -0.0 here."""
+    assert actual.dtype == expected.dtype, f"dtypes {actual.dtype} and {expected.dtype}"
+    assert actual.shape == expected.shape, f"shapes {actual.shape} and {expected.shape}"
+    differ = np.frombuffer(actual.tobytes(), np.uint8) != np.frombuffer(expected.tobytes(), np.uint8)
+    assert not differ.any(), f"{differ.sum()} of {differ.size} bytes differ"
