@@ -59,7 +59,7 @@ clean: ## remove build products, caches and demo-output/; the environment stays
 
 # The first Python that is new enough and can make an environment, unless PYTHON names one.
 $(BIN)/python:
-	@for python in $(if $(PYTHON),"$(PYTHON)",python3.12 python3.13 python3.11 python3 python); do \
+	@for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11 python); do \
 		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 			echo "making $(VENV) with $$("$$python" -c 'import sys; print(sys.executable)')"; \
 			exec "$$python" -m venv "$(VENV)"; \

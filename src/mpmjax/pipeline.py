@@ -13,6 +13,7 @@ import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError, ScreenerError
+from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import build_record, output_checksums
 from mpmjax.stages.confidence import confidence
@@ -22,13 +23,14 @@ from mpmjax.stages.group import group
 from mpmjax.stages.prepare import prepare
 from mpmjax.stages.report import report as draw_report
 from mpmjax.stages.sample import sample
+from mpmjax.stages.screen import require_layers, require_room
 from mpmjax.stages.screen import screen as screen_tiles
 from mpmjax.stages.targets import targets
 from mpmjax.stages.train import train
 from mpmjax.stages.validate import validate as judge_maps
 from mpmjax.stream.files import output_folder, write_file
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.types import CLASSES, PRODUCTS, Evidence, Screener
+from mpmjax.types import Evidence, Screener
 
 Say = Callable[[str], None]
 OUTPUT = "mpmjax-output"
@@ -78,6 +80,7 @@ def run(
     this = Run(project, output, say, command or "mpmjax.run")
     with _workspace(this) as scratch:
         evidence = _prepare(this, scratch)
+        require_room(evidence, this.project.stream, scratch)
         screener = _fit(this, evidence)
         return _apply(this, evidence, screener, scratch)
 
@@ -87,6 +90,7 @@ def fit(project: Project | str | Path, output: str | Path | None = None, *, say:
     this = Run(project, output, say, "mpmjax.fit")
     with _workspace(this) as scratch:
         screener = _fit(this, _prepare(this, scratch))
+        (this.output / RECORD).unlink(missing_ok=True)  # the maps of an earlier run are not this Screener's
         save_screener(screener, this.output)
         return screener
 
@@ -184,6 +188,8 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
 
 def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:
     project, output = this.project, this.output
+    require_layers(screener, evidence)
+    require_room(evidence, project.stream, scratch)
     (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
     with this.stage("screen"):
         screening = screen_tiles(screener, evidence, project.stream, output, scratch, this.progress)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,16 @@ import pyogrio
 import rasterio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.raw import read as read_raw
 from pyogrio.raw import write as write_raw
 from rasterio.io import DatasetWriter
 from shapely.geometry.base import BaseGeometry
 
 from mpmjax.errors import DiskError
+from mpmjax.products import MAP_NODATA
 from mpmjax.synthetic_layers import Patch, Theme
 from mpmjax.synthetic_noise import Window
-from mpmjax.types import MAP_NODATA, Grid
+from mpmjax.types import Grid
 
 BLOCK = 512
 WORKERS = 2
@@ -51,26 +55,48 @@ def write_rasters(
         missing_half: name of a theme that is nodata in the left half of the grid.
 
     Raises:
-        DiskError: a file could not be written.
+        DiskError: a file could not be written, or does not hold what was written to it.
     """
+    sums = [0] * len(layers)
     try:
         with ExitStack() as stack:
             files = [stack.enter_context(_create(path, theme, grid, dtype)) for theme, path in layers]
-            pool = stack.enter_context(ThreadPoolExecutor(WORKERS))
-            windows, waiting = _windows(grid, tile), deque[tuple[Window, Future[list[np.ndarray]]]]()
-            while True:
-                while len(waiting) <= WORKERS and (window := next(windows, None)) is not None:
-                    waiting.append((window, pool.submit(_values, patch_of, window, layers, dtype)))
-                if not waiting:
-                    break
-                window, future = waiting.popleft()
-                for (theme, _), file, values in zip(layers, files, future.result(), strict=True):
+            for window, tiles in _in_turn(_windows(grid, tile), partial(_values, patch_of, layers, dtype)):
+                for k, ((theme, _), file, values) in enumerate(zip(layers, files, tiles, strict=True)):
                     if theme.name == missing_half:
                         values[:, : max(0, grid.width // 2 - window.col0)] = file.nodata
                     file.write(values, 1, window=_ranges(window))
+                    sums[k] = zlib.crc32(values.tobytes(), sums[k])
+        for (_, path), expected in zip(layers, sums, strict=True):
+            _verify(path, expected, _windows(grid, tile))
     except OSError as error:
         folder = layers[0][1].parent
         raise DiskError(f"{folder}: the synthetic rasters could not be written: {error}. Is the disk full?") from error
+
+
+def _in_turn(
+    windows: Iterator[Window], compute: Callable[[Window], list[np.ndarray]]
+) -> Iterator[tuple[Window, list[np.ndarray]]]:
+    """Windows with what `compute` makes of them, in their order; a few ahead are computed meanwhile."""
+    waiting: deque[tuple[Window, Future[list[np.ndarray]]]] = deque()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for window in windows:
+            waiting.append((window, pool.submit(compute, window)))
+            if len(waiting) > WORKERS:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for first, future in waiting:
+            yield first, future.result()
+
+
+def _verify(path: Path, expected: int, windows: Iterator[Window]) -> None:
+    """Closing a GeoTIFF on a full disk raises nothing (seen with rasterio 1.4.4), so what was written is read again."""
+    found = 0
+    with rasterio.open(path, driver="GTiff") as file:
+        for window in windows:
+            found = zlib.crc32(file.read(1, window=_ranges(window)).tobytes(), found)
+    if found != expected:
+        raise DiskError(f"{path}: does not hold what was written to it. Free some disk space and write it again.")
 
 
 def _ranges(window: Window) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -86,6 +112,9 @@ def _windows(grid: Grid, tile: int) -> Iterator[Window]:
 
 
 def _create(path: Path, theme: Theme, grid: Grid, dtype: str) -> DatasetWriter:
+    # GDAL would look into a file that is there, and an .aux.xml beside it overrides what ours says of itself.
+    for old in (path, path.with_name(f"{path.name}.aux.xml")):
+        old.unlink(missing_ok=True)
     file = rasterio.open(
         path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype=dtype, crs=grid.crs,
         transform=grid.transform, nodata=INTEGER_NODATA if dtype == "int16" else MAP_NODATA,
@@ -100,7 +129,7 @@ def _create(path: Path, theme: Theme, grid: Grid, dtype: str) -> DatasetWriter:
 
 
 def _values(
-    patch_of: Callable[[Window], Patch], window: Window, layers: Sequence[tuple[Theme, Path]], dtype: str
+    patch_of: Callable[[Window], Patch], layers: Sequence[tuple[Theme, Path]], dtype: str, window: Window
 ) -> list[np.ndarray]:
     """The window of every layer as it goes into its file."""
     patch = patch_of(window)
@@ -123,19 +152,22 @@ def write_vector(
     """Write one GeoPackage layer named like the file; `fields` are columns, a value a geometry.
 
     Raises:
-        DiskError: the file could not be written.
+        DiskError: the file could not be written, or does not hold what was written to it.
     """
     kinds = {geometry.geom_type for geometry in geometries}
+    wkb = np.array(shapely.to_wkb(geometries), dtype=object)
     try:
         path.unlink(missing_ok=True)
         with _fixed_clock():
             write_raw(
-                path, np.array(shapely.to_wkb(geometries), dtype=object), [np.array(v) for v in fields.values()],
-                list(fields), layer=path.stem, driver="GPKG", crs=crs,
-                geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
+                path, wkb, [np.array(values) for values in fields.values()], list(fields), layer=path.stem,
+                driver="GPKG", crs=crs, geometry_type=kinds.pop() if len(kinds) == 1 else "Unknown",
             )  # fmt: skip
+        written = read_raw(path)[2]
     except (OSError, DataLayerError, DataSourceError) as error:
         raise DiskError(f"{path}: could not be written: {error}. Is the disk full?") from error
+    if list(written) != list(wkb):
+        raise DiskError(f"{path}: does not hold what was written to it. Free some disk space and write it again.")
 
 
 @contextmanager

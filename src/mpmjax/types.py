@@ -15,39 +15,6 @@ from typing import Any
 import numpy as np
 from affine import Affine
 
-MAP_NODATA = -9999.0
-"""Nodata of every float product; uint8 products use 0."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """One single-band output map: its file is `name`.tif."""
-
-    name: str
-    dtype: str
-    description: str
-
-    @property
-    def nodata(self) -> float:
-        return MAP_NODATA if self.dtype == "float32" else 0
-
-
-PRODUCTS = (
-    Product("prospectivity", "float32", "Prospectivity, rank-like score 0..1 (1 = most favourable)"),
-    Product("favourability", "float32", "Favourability, mean membership of the directed layers 0..1"),
-    Product("anomaly", "float32", "Anomaly of the reconstruction, rank 0..1 (1 = rarest)"),
-    Product("confidence", "float32", "Confidence, agreement of the ensemble 0..1 (not a probability of a deposit)"),
-    Product("risk", "float32", "Risk, standard deviation of the members' favourability"),
-    Product("coverage", "float32", "Coverage, share of layers with data 0..1"),
-    Product("groups", "uint8", "Group, 1 = highest mean favourability"),
-    Product("driver", "uint8", "Driver, number of the layer with the largest favourable residual"),
-)
-"""What the screening pass writes; `CLASSES` follows once the thresholds of the whole area are known."""
-
-CLASSES = Product(
-    "classes", "uint8", "Area classes of prospectivity: 1 = best 1 %, 2 = best 2 %, 3 = best 5 %, 4 = rest"
-)
-
 
 @dataclass(frozen=True)
 class Grid:

@@ -235,7 +235,8 @@ def decode(dataset: Any, band: int, tile: Tile, source: RasterSource) -> np.ndar
 
 def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
     """A float64 copy of the source on its own cells, NaN where the layer is missing."""
-    target = scratch / f"{layer.name}.valid.tif"
+    target = scratch / "valid" / f"{layer.name}.tif"
+    target.parent.mkdir(exist_ok=True)
     own = Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
     with open_raster(source.path) as dataset:
 

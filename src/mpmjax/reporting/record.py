@@ -50,7 +50,9 @@ def build_record(
             "area_km2": screening.valid_cells * grid.cell_area_km2,
         },
         "layers": [
-            {**layer, "membership": m.record()} for layer, m in zip(screener.layers, screener.memberships, strict=True)
+            # The source is what was screened: the Screener may have been fitted on other files.
+            {**fitted, "source": layer.source, "membership": m.record()}
+            for layer, fitted, m in zip(evidence.layers, screener.layers, screener.memberships, strict=True)
         ],
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
@@ -60,23 +62,29 @@ def build_record(
         "validation": validation,
         "warnings": list(evidence.notes),
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
-        "inputs": input_checksums(project),
+        "inputs": input_checksums(project, _named(project)),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     }
 
 
-def input_checksums(project: Project) -> dict[str, str]:
-    """sha256 of every file that the project names, by that name; of a shapefile also its companions."""
+def _named(project: Project) -> list[Path]:
     named = [section.source for section in project.layers]
-    named += [path for path in (project.grid.mask, project.validate_ and project.validate_.occurrences) if path]
+    return named + [path for path in (project.grid.mask, project.validate_ and project.validate_.occurrences) if path]
+
+
+def input_checksums(project: Project, named: Iterable[Path]) -> dict[str, str]:
+    """sha256 of files that the project names, by that name; also of a shapefile's companions, a geodatabase's files."""
     sums: dict[str, str] = {}
     for name in named:
-        for file in _with_companions(project.path(name)):
-            sums[str(name.with_name(file.name))] = sha256(file)
+        path = project.path(name)
+        for file in _with_companions(path):
+            sums[str(name.parent / file.relative_to(path.parent))] = sha256(file)
     return dict(sorted(sums.items()))
 
 
 def _with_companions(path: Path) -> Iterable[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
     if path.suffix.lower() != ".shp":
         return [path]
     return sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.suffix.lower() in (".shp", ".shx", ".dbf", ".prj"))

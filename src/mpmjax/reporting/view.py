@@ -16,6 +16,8 @@ Record = Mapping[str, Any]
 
 TARGETS_SHOWN = 20
 CAPTURE_SHARES = ("0.01", "0.02", "0.05", "0.1", "0.2")
+NOTICEABLE = 0.005
+"""Difference of two AUC that is worth a word: half of the last digit that the table shows."""
 _METHOD_ORDER = ("prospectivity", "favourability", "anomaly", "gamma")
 
 
@@ -235,7 +237,7 @@ def _verdict(methods: Record) -> str:
     low = words.finite(methods["prospectivity"].get("auc_low"))
     sentence = f"Prospectivity ranks a known occurrence above {words.percent(ours)} of the other cells on average"
     sentence += ", which these few occurrences cannot tell from chance." if low is not None and low <= 0.5 else "."
-    better = [name for name in ordered_methods(methods) if (aucs[name] or 0.0) > ours]
+    better = [name for name in ordered_methods(methods) if (aucs[name] or 0.0) >= ours + NOTICEABLE]
     if better:
         named = words.listed([f"{words.method(name)} ({words.fixed(aucs[name])})" for name in better])
         sentence += f" Here {named} rank{'s' if len(better) == 1 else ''} them higher: read those maps beside it."

@@ -113,23 +113,7 @@ def _fit(
     falling = layer.direction < 0
     match spec:
         case Linear():  # Power too
-            p1, p99 = (float(p) for p in np.percentile(shaped, (99, 1) if falling else (1, 99)))
-            lo, hi = (given if given is None else at(given) for given in (spec.lo, spec.hi))
-            params = {"lo": p1 if lo is None else lo, "hi": p99 if hi is None else hi}
-            if params["lo"] == params["hi"]:
-                raise DataError(
-                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo and hi come out equal "
-                    f"({params['lo']:g}); state both."
-                )
-            one_open = (lo is None) != (hi is None)
-            if one_open and (params["lo"] > params["hi"]) != falling:
-                raise DataError(
-                    f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo = {params['lo']:g} and "
-                    f"hi = {params['hi']:g}, one of them from the sample, go against the direction; state both."
-                )
-            if isinstance(spec, Power):
-                params["exponent"] = spec.exponent
-            return form | {"kind": spec.kind, "params": params}
+            return form | {"kind": spec.kind, "params": _ramp(spec, shaped, layer, at)}
         case Large():
             midpoint = spec.midpoint if spec.midpoint is not None else float(np.median(present))
             if midpoint <= 0:
@@ -169,6 +153,25 @@ def _fit(
             x, y = ecdf_knots(shaped)
             down = falling if spec.decreasing is None else spec.decreasing
             return form | {"kind": "ecdf", "params": {}, "complement": down, "knots_x": x, "knots_y": y}
+
+
+def _ramp(spec: Linear, shaped: np.ndarray, layer: Layer, at: Callable[[float], float]) -> dict[str, float]:
+    """Parameters of linear and power; what is left open is P1 and P99, so that the layer's direction is followed."""
+    falling = layer.direction < 0
+    p1, p99 = (float(p) for p in np.percentile(shaped, (99, 1) if falling else (1, 99)))
+    lo = p1 if spec.lo is None else at(spec.lo)
+    hi = p99 if spec.hi is None else at(spec.hi)
+    if lo == hi:
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo and hi come out equal ({lo:g}); "
+            "state both."
+        )
+    if (spec.lo is None) != (spec.hi is None) and (lo > hi) != falling:
+        raise DataError(
+            f"layer {layer.name!r} ({layer.source}): membership {spec.kind!r}: lo = {lo:g} and hi = {hi:g}, one of "
+            "them from the sample, go against the direction; state both."
+        )
+    return {"lo": lo, "hi": hi} | ({"exponent": spec.exponent} if isinstance(spec, Power) else {})
 
 
 def _spread(spec: Gaussian, layer: Layer, at: Callable[[float], float]) -> float:

@@ -145,7 +145,8 @@ def gaussians(latents: np.ndarray, labels: np.ndarray, groups: int) -> dict[str,
 def _kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Labels of the best of RESTARTS fits."""
     fits = (_fit_quietly(KMeans(k, random_state=seed + restart), points) for restart in range(RESTARTS))
-    return min(fits, key=_inertia).predict(points)
+    best = min(fits, key=_inertia)
+    return np.asarray(best.transform(points)).argmin(axis=1)
 
 
 def _inertia(fitted: KMeans) -> float:

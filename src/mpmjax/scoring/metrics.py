@@ -39,18 +39,16 @@ def count_ranks(scores: np.ndarray, parts: Iterable[np.ndarray]) -> RankCounts:
         parts: arrays of valid cells' scores of any shape; together all valid cells, occurrences included.
     """
     levels, inverse = np.unique(np.asarray(scores), return_inverse=True)
-    below, at, cells = np.zeros(len(levels) + 1, np.int64), np.zeros(len(levels), np.int64), 0
+    lower, upto, cells = np.zeros(len(levels), np.int64), np.zeros(len(levels), np.int64), 0
     for part in parts:
-        values = np.asarray(part).ravel()
+        # Sorting a part and looking the few levels up in it is several times quicker than looking up every cell.
+        values = np.sort(np.asarray(part), axis=None)
         cells += values.size
-        place = np.searchsorted(levels, values)  # the first level >= the value
-        below += np.bincount(place, minlength=len(levels) + 1)
-        tied = place < len(levels)
-        tied[tied] = levels[place[tied]] == values[tied]
-        at += np.bincount(place[tied], minlength=len(levels))
-    lower = np.cumsum(below)[:-1] - at  # cells whose first level is this one or an earlier one, less the ties
+        lower += np.searchsorted(values, levels, side="left")
+        upto += np.searchsorted(values, levels, side="right")
     order = np.argsort(scores, kind="stable")
-    return RankCounts(np.asarray(scores, np.float64)[order], lower[inverse[order]], at[inverse[order]], cells)
+    inverse = inverse[order]
+    return RankCounts(np.asarray(scores, np.float64)[order], lower[inverse], (upto - lower)[inverse], cells)
 
 
 def auc(counts: RankCounts) -> float:

@@ -30,5 +30,6 @@ def threshold_of_share(histogram: np.ndarray, share: float) -> float:
     if not total:
         raise ValueError("no valid cells, no threshold")
     from_top = np.cumsum(histogram[::-1])
-    reached = int(np.searchsorted(from_top, share * total))
+    # 0.56 of 25 cells is 14.000000000000002 in floating point, and must not ask for a fifteenth.
+    reached = int(np.searchsorted(from_top, share * total * (1.0 - 1e-12)))
     return (BINS - 1 - min(reached, BINS - 1)) / BINS

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.reporting.palette import area_classes, driver_classes, group_classes
 from mpmjax.reporting.qgis import write_qml
 from mpmjax.reporting.vectors import write_targets
-from mpmjax.types import CLASSES, PRODUCTS, Grid, Screener, Target
+from mpmjax.types import Grid, Screener, Target
 
 
 def deliver(screener: Screener, found: Sequence[Target], grid: Grid, output: Path) -> list[Path]:

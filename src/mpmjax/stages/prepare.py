@@ -47,11 +47,13 @@ def prepare(project: Project, scratch: Path) -> Evidence:
             project.path(known.occurrences), grid, mask=mask, crs=known.crs, where=known.where
         )
     layers = []
+    own = scratch / "layers"  # a layer may be called "mask" or "prospectivity", as other files of the run are
+    own.mkdir(exist_ok=True)
     for section in project.layers:
         if section.derive is None:
-            layers.append(_align(project, section, rasters[section.name], grid, scratch))
+            layers.append(_align(project, section, rasters[section.name], grid, own))
         else:
-            layer, remarks = _distance(project, section, grid, scratch)
+            layer, remarks = _distance(project, section, grid, own)
             layers.append(layer)
             notes += remarks
     return Evidence(grid, tuple(layers), mask, occurrences, tuple(notes))

@@ -10,6 +10,7 @@ import numpy as np
 from mpmjax.errors import MemoryLimitError, ScreenerError
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
+from mpmjax.products import PRODUCTS
 from mpmjax.project import StreamSection
 from mpmjax.scoring.thresholds import BINS, bin_of
 from mpmjax.stream.files import require_disk
@@ -17,7 +18,7 @@ from mpmjax.stream.prefetch import ordered_map, worker_count
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.store import MapStore, build_cogs
 from mpmjax.stream.tiles import cut
-from mpmjax.types import PRODUCTS, Evidence, Screener, Screening, Slab, Tile
+from mpmjax.types import Evidence, Screener, Screening, Slab, Tile
 
 BASE_MEMORY = 1 << 30
 """What Python, XLA, GDAL and their caches take before the first tile; 0.6 to 0.9 GiB were measured."""
@@ -31,7 +32,7 @@ def screen(
     scratch: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Screening:
-    """Score every cell of the study area and write the maps of types.PRODUCTS to `output` as COGs.
+    """Score every cell of the study area and write the maps of products.PRODUCTS to `output` as COGs.
 
     Args:
         progress: called with (tiles done, tiles in all).
@@ -41,16 +42,9 @@ def screen(
         MemoryLimitError, DiskError: the work does not fit; said before it starts.
         DataError: a tile cannot be read.
     """
-    if screener.layer_names != tuple(layer.name for layer in evidence.layers):
-        raise ScreenerError(
-            f"The Screener was fitted on the layers {', '.join(screener.layer_names)}; the project has "
-            f"{', '.join(layer.name for layer in evidence.layers)}. Names and order must be the same."
-        )
+    require_layers(screener, evidence)
+    require_room(evidence, stream, scratch)
     workers = worker_count(stream.workers)
-    _require_memory(evidence, stream, workers)
-    cells = evidence.grid.width * evidence.grid.height
-    require_disk(scratch, cells * sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS), "screening")
-
     plan = plan_memberships(evidence.layers, screener.memberships)
     scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
     tiles = cut(evidence.grid.shape, stream.tile)
@@ -96,9 +90,25 @@ def score_slab(
     return scored, maps
 
 
-def _require_memory(evidence: Evidence, stream: StreamSection, workers: int) -> None:
-    """Refuse tiles of which the workers' share does not fit into [stream] max_memory."""
-    layers = len(evidence.layers)
+def require_layers(screener: Screener, evidence: Evidence) -> None:
+    """Refuse, with a ScreenerError, layers that are not those that the Screener was fitted on."""
+    if screener.layer_names != tuple(layer.name for layer in evidence.layers):
+        raise ScreenerError(
+            f"The Screener was fitted on the layers {', '.join(screener.layer_names)}; the project has "
+            f"{', '.join(layer.name for layer in evidence.layers)}. Names and order must be the same."
+        )
+
+
+def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> None:
+    """Estimate the memory and disk of a screening pass; to be asked before a long fit, not after it.
+
+    Raises:
+        MemoryLimitError: the tiles that the workers hold do not fit into [stream] max_memory.
+        DiskError: the maps do not fit on the disk of `scratch`.
+    """
+    cells = evidence.grid.width * evidence.grid.height
+    require_disk(scratch, cells * sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS), "screening")
+    workers, layers = worker_count(stream.workers), len(evidence.layers)
     raw = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
     # Raw values twice (tile and compacted), masks twice, memberships, maps and scores twice.
     cell = 2 * raw + 2 * layers + 5 * layers + 2 * (sum(np.dtype(p.dtype).itemsize for p in PRODUCTS) + 16)

@@ -16,13 +16,14 @@ from rasterio.features import shapes
 from shapely.geometry import shape
 
 from mpmjax.ops.label import Components, label
+from mpmjax.products import CLASSES
 from mpmjax.project import TargetsSection
 from mpmjax.scoring.thresholds import SHARES, threshold_of_share
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster
 from mpmjax.stream.store import MapStore, build_cogs
 from mpmjax.stream.tiles import strips
-from mpmjax.types import CLASSES, Grid, Screening, Target, Tile, cells_of_km2
+from mpmjax.types import Grid, Screening, Target, Tile, cells_of_km2
 
 SMALLEST_CELLS = 9
 """Default min_area: fewer cells than 3 x 3 are rather noise than something to visit."""
@@ -115,15 +116,16 @@ def _describe(
         inside = ranks > 0
         np.add.at(groups, (ranks[inside], group[inside]), 1)
         np.add.at(drivers, (ranks[inside], driver[inside]), 1)
-        origin = maps.grid.transform @ Affine.translation(0, strip.row)
+        # In rows and columns: whole numbers meet exactly at the seams of strips, metres of a 0.1 m cell do not.
+        origin = Affine.translation(0, strip.row)
         for outline, rank in shapes(ranks, inside, connectivity=4, transform=origin):
             pieces[int(rank)].append(shape(outline))
     to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
     found = []
     for rank, component in enumerate(chosen, 1):
-        geometry = shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))])
-        point = geometry.representative_point()
-        lon, lat = to_degrees.transform(point.x, point.y)
+        geometry = _on_map(shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))]), maps.grid)
+        point = shapely.point_on_surface(geometry)
+        lon, lat = to_degrees.transform(shapely.get_x(point), shapely.get_y(point))
         found.append(
             Target(
                 rank=rank,
@@ -139,6 +141,12 @@ def _describe(
             )
         )
     return found
+
+
+def _on_map(outline: shapely.Geometry, grid: Grid) -> shapely.Geometry:
+    """An outline in columns and rows, put into the grid's coordinates."""
+    corner, step = (grid.transform.c, grid.transform.f), (grid.transform.a, grid.transform.e)
+    return shapely.transform(outline, lambda places: places * step + corner)
 
 
 def _strongest(counts: np.ndarray, layer_names: Sequence[str]) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ import numpy as np
 from mpmjax.errors import DataError
 from mpmjax.ops.membership import membership, plan_memberships
 from mpmjax.ops.overlay import overlay
+from mpmjax.products import MAP_NODATA
 from mpmjax.scoring.metrics import RankCounts, count_ranks, judge
 from mpmjax.stream.prefetch import ordered_map, worker_count
 from mpmjax.stream.reader import StackReader, open_raster
 from mpmjax.stream.tiles import cut, strips
-from mpmjax.types import MAP_NODATA, Evidence, Layer, Occurrences, Screener, Tile
+from mpmjax.types import Evidence, Layer, Occurrences, Screener, Tile
 
 JUDGED = ("prospectivity", "anomaly", "favourability")
 GAMMA = 0.9

@@ -18,10 +18,11 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
 from mpmjax.errors import DiskError
+from mpmjax.products import Product
 from mpmjax.stream.files import publish
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map
-from mpmjax.types import Grid, Product, Tile
+from mpmjax.types import Grid, Tile
 
 BLOCK = 512
 

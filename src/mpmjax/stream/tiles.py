@@ -15,7 +15,7 @@ def cut(shape: tuple[int, int], size: int) -> list[Tile]:
     ]
 
 
-def strips(grid: Grid, rows: int = 1024) -> list[Tile]:
+def strips(grid: Grid, rows: int = 256) -> list[Tile]:
     """Full-width strips, top to bottom."""
     return [
         Tile(index, row, 0, min(rows, grid.height - row), grid.width)
