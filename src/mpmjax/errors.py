@@ -41,7 +41,3 @@ class MemoryLimitError(MpmError):
     """The work does not fit into the memory allowed by `[stream] max_memory`."""
 
     exit_status = 5
-
-
-class DataWarning(UserWarning):
-    """Data that can be used, but that the user should look at. Collected into run.json and the report."""

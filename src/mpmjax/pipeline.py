@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
-from mpmjax.errors import DataError, ScreenerError
+from mpmjax.errors import DataError
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
-from mpmjax.reporting.record import build_record, output_checksums
+from mpmjax.reporting.record import build_record, grid_record, input_checksums, output_checksums
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
@@ -116,19 +116,25 @@ def validate(
     """Judge the maps of a finished run by the project's occurrences; renews report and run.json.
 
     Raises:
-        DataError: no finished run in `output`, or its grid is not the project's.
+        DataError: no finished run in `output`, no [validate] in the project, or the run's grid is not the project's.
+        ScreenerError: the run's layers are not the project's.
     """
     this = Run(project, output, say, "mpmjax.validate")
-    record = read_record(this.output)
+    record, known = read_record(this.output), this.project.validate_
+    if known is None:
+        raise DataError('No occurrences: add [validate] with occurrences = "file" to the project file.')
     with _workspace(this) as scratch:
-        evidence = _prepare(this, scratch)
-        if [evidence.grid.width, evidence.grid.height] != [record["grid"]["width"], record["grid"]["height"]]:
+        evidence, screener = _prepare(this, scratch), load_screener(this.output)
+        require_layers(screener, evidence)
+        own = grid_record(evidence.grid)
+        if own != {name: record["grid"].get(name) for name in own}:
             raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
         with this.stage("validate"):
-            settings = this.project.validate_
-            draws = settings.bootstrap if settings else 0
-            screener = load_screener(this.output)
-            record["validation"] = judge_maps(evidence, screener, this.output, draws, this.project.stream.workers)
+            workers = this.project.stream.workers
+            record["validation"] = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
+        record["settings"]["validate"] = known.model_dump(mode="json")
+        record["inputs"] |= input_checksums(this.project, [known.occurrences])
+        del this.times["prepare"]  # that of the run stands in the record
         return _finish(this, record)
 
 
@@ -150,7 +156,10 @@ def read_record(output: Path) -> dict[str, Any]:
     """
     path = output / RECORD
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(record, dict):
+            raise ValueError("it holds no record")
+        return record
     except FileNotFoundError as error:
         raise DataError(f"{path}: not there, so {output} holds no finished run. Run the project first.") from error
     except (OSError, ValueError) as error:
@@ -193,8 +202,6 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
     with this.stage("screen"):
         screening = screen_tiles(screener, evidence, project.stream, output, scratch, this.progress)
-    if not screening.valid_cells:
-        raise ScreenerError("No cell of this district has data in enough layers; nothing was scored.")
     with this.stage("targets"):
         found, thresholds = targets(project.targets, screening, evidence.grid, screener.layer_names, output, scratch)
         deliver(screener, found, evidence.grid, output)
@@ -208,20 +215,19 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     record = build_record(
         project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
     )
+    names = [f"{p.name}.{kind}" for p in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")]
+    files = [output / name for name in (*names, "targets.gpkg", ARRAYS, REST, "project.toml")]
+    record["outputs"] = output_checksums(output, [path for path in files if path.exists()])
     return _finish(this, record)
 
 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:
-    """Report, checksums, and run.json last: where it stands, everything else is whole."""
-    output = this.output
-    names = [f"{p.name}.{kind}" for p in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")]
-    files = [output / name for name in (*names, "targets.gpkg", ARRAYS, REST, "project.toml")]
-    record["outputs"] = output_checksums(output, [path for path in files if path.exists()])
+    """The report, and run.json last: where it stands, everything else is whole."""
     with this.stage("report"):
-        path = draw_report(record, output)
-    record["times"] = {stage: round(seconds, 3) for stage, seconds in this.times.items()}
-    record["outputs"] |= output_checksums(output, [path])
-    _write_record(record, output)
+        path = draw_report(record, this.output)
+    record["times"] |= {stage: round(seconds, 3) for stage, seconds in this.times.items()}
+    record["outputs"] |= output_checksums(this.output, [path])
+    _write_record(record, this.output)
     return record
 
 

@@ -111,6 +111,7 @@ class Occurrences:
     cols: np.ndarray
     points: int
     source: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,13 @@ Columns are separated by comma, semicolon or tab, numbers written with a point, 
 from __future__ import annotations
 
 import csv
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from pyproj import CRS
 
-from mpmjax.errors import DataError, DataWarning
+from mpmjax.errors import DataError
 from mpmjax.evidence.vectorfile import parse_crs
 
 CSV_SUFFIXES = {".csv", ".txt", ".tsv"}
@@ -22,8 +21,10 @@ LON_LAT = (("lon", "lat"), ("longitude", "latitude"), ("long", "lat"))
 X_Y = (("x", "y"), ("easting", "northing"))
 
 
-def read_coordinates(path: Path, label: str, *, crs: str | None, planar_crs: str) -> tuple[np.ndarray, np.ndarray, CRS]:
-    """Points of a CSV and their CRS. Rows without coordinates are left out with a DataWarning.
+def read_coordinates(
+    path: Path, label: str, *, crs: str | None, planar_crs: str
+) -> tuple[np.ndarray, np.ndarray, CRS, list[str]]:
+    """Points of a CSV and their CRS. Rows without coordinates are left out, with a note.
 
     Args:
         label: what messages call the file.
@@ -31,8 +32,8 @@ def read_coordinates(path: Path, label: str, *, crs: str | None, planar_crs: str
         planar_crs: of x,y where `crs` is None.
 
     Returns:
-        x and y (lon and lat), float64 [n], and their CRS. With both pairs of columns lon,lat are used, because what
-        they mean needs no `crs`; x,y are if `crs` is projected.
+        x and y (lon and lat), float64 [n], their CRS, and notes. With both pairs of columns lon,lat are used, because
+        what they mean needs no `crs`; x,y are if `crs` is projected.
 
     Raises:
         DataError: missing or unreadable file, no rows, no such columns, a cell that is no number, or an unknown CRS.
@@ -57,7 +58,8 @@ def read_coordinates(path: Path, label: str, *, crs: str | None, planar_crs: str
             f"{label}, line {lines[i]}: longitude {x[i]:g}, latitude {y[i]:g} lie beyond 360 and 90 degrees. Are the "
             "columns exchanged, or in metres? Coordinates in metres are named x,y and need their crs."
         )
-    return x, y, own
+    blank = len(rows) - len(lines)
+    return x, y, own, [f"{label}: {blank} of {len(rows)} rows have no coordinates."] if blank else []
 
 
 def _table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -91,12 +93,11 @@ def _columns(header: Sequence[str], names: Sequence[tuple[str, str]]) -> tuple[i
 def _coordinates(
     rows: list[tuple[int, list[str]]], header: Sequence[str], columns: tuple[int, int], label: str
 ) -> tuple[list[int], np.ndarray, np.ndarray]:
-    """Line numbers and the two columns, float64 [n]; rows where both are blank are left out with a warning."""
-    lines, pairs, blank = [], [], 0
+    """Line numbers and the two columns, float64 [n]; rows where both are blank are left out."""
+    lines, pairs = [], []
     for line, row in rows:
         texts = [row[column].strip() if column < len(row) else "" for column in columns]
         if not any(texts):
-            blank += 1
             continue
         try:
             pairs.append((float(texts[0]), float(texts[1])))
@@ -107,7 +108,5 @@ def _coordinates(
                 "Write decimal degrees or metres, with a point."
             ) from error
         lines.append(line)
-    if blank:
-        warnings.warn(f"{label}: {blank} of {len(rows)} rows have no coordinates.", DataWarning, stacklevel=2)
     x, y = np.asarray(pairs, np.float64).reshape(-1, 2).T
     return lines, x, y

@@ -6,7 +6,6 @@ coordinates (csvfile.py), and rasters of labels.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from mpmjax.errors import DataError, DataWarning
+from mpmjax.errors import DataError
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
 from mpmjax.evidence.raster import RasterSource, inspect_raster
 from mpmjax.evidence.vector import box_text
@@ -39,6 +38,7 @@ class _Tally:
     inside: int = 0
     bounds: tuple[float, float, float, float] = (np.inf, np.inf, -np.inf, -np.inf)
     cells: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    notes: list[str] = field(default_factory=list)
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
         """Points in grid coordinates; those that could not be projected are infinite and lie outside."""
@@ -69,13 +69,11 @@ def read_occurrences(
         where: attribute filter for vector files, the part of an OGR SQL statement after WHERE.
 
     Returns:
-        One row and column a distinct cell, row-major; `points` counts all points of the file.
+        One row and column a distinct cell, row-major; `points` counts all points of the file;
+        `notes` tell of what has no usable place and was left out, or was repaired.
 
     Raises:
         DataError: the file cannot be used, or none of its points lies on the grid or inside the mask.
-
-    Warns:
-        DataWarning: features or rows without usable coordinates were left out, or geometries repaired.
     """
     label, suffix = f"occurrences: {path}", path.suffix.lower()
     if where is not None and (suffix in CSV_SUFFIXES or suffix in RASTER_DRIVERS):
@@ -84,7 +82,9 @@ def read_occurrences(
     if suffix in RASTER_DRIVERS:
         _add_raster(tally, inspect_raster(path, "occurrences", crs=crs))
     elif suffix in CSV_SUFFIXES:
-        _add(tally, *read_coordinates(path, label, crs=crs, planar_crs=grid.crs))
+        x, y, own, notes = read_coordinates(path, label, crs=crs, planar_crs=grid.crs)
+        tally.notes += notes
+        _add(tally, x, y, own)
     else:
         _add_vector(tally, path, crs, where)
     if not tally.cells.size:
@@ -95,7 +95,7 @@ def read_occurrences(
             f"{label}: {tally.inside} of {tally.points} points lie on the grid, but none inside the mask {mask}. "
             "Check the mask."
         )
-    return Occurrences(cells // grid.width, cells % grid.width, tally.points, str(path))
+    return Occurrences(cells // grid.width, cells % grid.width, tally.points, str(path), tuple(tally.notes))
 
 
 def _none_inside(label: str, tally: _Tally) -> str:
@@ -124,8 +124,7 @@ def _projected(x: np.ndarray, y: np.ndarray, source: CRS, target: CRS) -> tuple[
 def _add_vector(tally: _Tally, path: Path, crs: str | None, where: str | None) -> None:
     file = open_vector(path, "occurrences", crs=crs)
     geometries, notes = read_geometries(file, where=where)
-    for note in notes:
-        warnings.warn(note, DataWarning, stacklevel=2)
+    tally.notes += notes
     points = np.isin(shapely.get_type_id(geometries), _POINT_TYPES)
     places = np.concatenate((shapely.get_parts(geometries[points]), shapely.point_on_surface(geometries[~points])))
     _add(tally, shapely.get_x(places), shapely.get_y(places), file.crs)

@@ -12,7 +12,7 @@ from typing import Any
 
 from mpmjax.project import Project
 from mpmjax.stream.files import sha256
-from mpmjax.types import Evidence, Screener, Screening, Target
+from mpmjax.types import Evidence, Grid, Screener, Screening, Target
 
 LIBRARIES = ("jax", "flax", "optax", "numpy", "numba", "scipy", "scikit-learn", "rasterio", "geopandas", "shapely")
 
@@ -40,12 +40,7 @@ def build_record(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": screener.settings["seed"],
         "grid": {
-            "crs": grid.crs,
-            "cell_size": list(grid.cell_size),
-            "transform": list(grid.transform)[:6],
-            "width": grid.width,
-            "height": grid.height,
-            "cells": grid.width * grid.height,
+            **grid_record(grid),
             "valid_cells": screening.valid_cells,
             "area_km2": screening.valid_cells * grid.cell_area_km2,
         },
@@ -64,6 +59,18 @@ def build_record(
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
         "inputs": input_checksums(project, _named(project)),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
+    }
+
+
+def grid_record(grid: Grid) -> dict[str, Any]:
+    """A grid as run.json has it; two grids are the same where their records are."""
+    return {
+        "crs": grid.crs,
+        "cell_size": list(grid.cell_size),
+        "transform": list(grid.transform)[:6],
+        "width": grid.width,
+        "height": grid.height,
+        "cells": grid.width * grid.height,
     }
 
 

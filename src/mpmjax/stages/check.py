@@ -95,6 +95,7 @@ def _vectors_and_points(project: Project, grid: Grid, found: Findings) -> None:
     if known is not None:
         try:
             points = read_occurrences(project.path(known.occurrences), grid, crs=known.crs, where=known.where)
+            found.warnings += points.notes
             found.lines.append(f"occurrences: {points.points} points, {len(points.rows)} cells of the grid")
         except MpmError as error:
             found.errors.append(str(error))

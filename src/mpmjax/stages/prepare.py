@@ -46,6 +46,7 @@ def prepare(project: Project, scratch: Path) -> Evidence:
         occurrences = read_occurrences(
             project.path(known.occurrences), grid, mask=mask, crs=known.crs, where=known.where
         )
+        notes += occurrences.notes
     layers = []
     own = scratch / "layers"  # a layer may be called "mask" or "prospectivity", as other files of the run are
     own.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpmjax.errors import MemoryLimitError, ScreenerError
+from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
 from mpmjax.products import PRODUCTS
@@ -40,7 +40,8 @@ def screen(
     Raises:
         ScreenerError: the layers are not those that the Screener was fitted on.
         MemoryLimitError, DiskError: the work does not fit; said before it starts.
-        DataError: a tile cannot be read.
+        TileError: a tile cannot be read.
+        DataError: no cell could be scored.
     """
     require_layers(screener, evidence)
     require_room(evidence, stream, scratch)
@@ -55,7 +56,11 @@ def screen(
     ):
 
         def work(tile: Tile) -> tuple[Tile, np.ndarray, Mapping[str, np.ndarray]]:
-            return tile, *score_slab(reader.read(tile), plan, scorer, coverage)
+            try:
+                slab = reader.read(tile)
+            except DataError as error:
+                raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
+            return tile, *score_slab(slab, plan, scorer, coverage)
 
         for done, (tile, scored, maps) in enumerate(ordered_map(work, tiles, workers), 1):
             store.write(tile, maps)
@@ -63,6 +68,11 @@ def screen(
             histogram += np.bincount(bin_of(maps["prospectivity"][scored]), minlength=BINS)
             groups += np.bincount(maps["groups"][scored], minlength=256)
             progress(done, len(tiles))
+    if not valid_cells:
+        raise DataError(
+            f"No cell of the district has data in at least {coverage:.0%} of the {len(evidence.layers)} layers inside "
+            "the study area; nothing was scored. Check the layers' extents and nodata, and the mask."
+        )
     build_cogs(store, output, PRODUCTS, workers)
     return Screening(valid_cells, histogram, groups)
 

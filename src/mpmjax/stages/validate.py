@@ -6,6 +6,7 @@ Labels enter here and nowhere else.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def validate(
             f"{known.source}: none of the {len(known.rows)} occurrence cells was scored: all lie outside the study "
             "area or where too few layers have data."
         )
-    known = Occurrences(known.rows[scored], known.cols[scored], known.points, known.source)
+    known = replace(known, rows=known.rows[scored], cols=known.cols[scored])
     methods: dict[str, Any] = {}
     for name in JUDGED:
         path = output / f"{name}.tif"
