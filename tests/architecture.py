@@ -14,7 +14,7 @@ from pathlib import Path
 PACKAGE = "mpmjax"
 
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "reference", "kernels", "examples"),
+    ("types", "products", "errors", "reference", "kernels", "examples"),
     ("project", "synthetic"),
     ("ops", "stream"),
     ("autoencoder", "scoring", "evidence", "reporting"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import tomllib
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from sklearn.ensemble import IsolationForest
 from mpmjax.errors import DiskError, ProjectError
 from mpmjax.project import Project, load_project
 from mpmjax.synthetic import make_district, make_kajan_like
-from mpmjax.synthetic_layers import themes
+from mpmjax.synthetic.layers import themes
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
@@ -51,9 +52,6 @@ def district(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """75 km x 75 km, four layers."""
     folder = tmp_path_factory.mktemp("district")
     return make_district(folder, width=500, height=500, layers=4, resolution=150.0).parent
-
-
-# -- the seed study's sheet
 
 
 def test_kajan_has_the_four_themes(kajan: Path) -> None:
@@ -103,9 +101,6 @@ def test_same_seed_same_bytes_another_seed_others(kajan: Path, tmp_path: Path) -
     same = {name for name, digest in digests(tmp_path / "other").items() if digests(kajan)[name] == digest}
     assert same == {"project.toml"}
     assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == before
-
-
-# -- the district
 
 
 @pytest.mark.parametrize("tile", [1024, 600, 100])
@@ -195,7 +190,20 @@ def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
         make_district(tmp_path / "file", width=64, height=64)
 
 
-# -- what the fields mean
+@pytest.mark.parametrize("room", [2_000, 11_000, 70_000], ids=["rasters", "end of a raster", "vectors"])
+def test_a_full_disk_is_never_silent(tmp_path: Path, room: int) -> None:
+    """No file may grow beyond `room` bytes: the last writes fail, some of them only when the file is closed."""
+    make_district(tmp_path, width=80, height=80)
+    assert all(path.stat().st_size > room for path in tmp_path.glob("alteration.tif" if room < 20_000 else "*.gpkg"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
+    try:
+        with pytest.raises(DiskError, match=r"could not be written|does not hold"):
+            make_district(tmp_path, width=80, height=80)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "project.toml").exists()
+    make_district(tmp_path, width=80, height=80)  # what is left of the failure is in nobody's way
 
 
 def test_deposits_are_told_by_the_layers_together(district: Path) -> None:
@@ -220,9 +228,6 @@ def test_deposits_are_told_by_the_layers_together(district: Path) -> None:
     assert all(0.65 < score < 0.95 for score in single), single
     assert max(single) + 0.02 < together < 0.99
     assert 0.5 < rare < together - 0.1, "rare is not favourable"
-
-
-# -- the project files
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import shapely
 
-from mpmjax import synthetic_geology as geology
-from mpmjax.synthetic_layers import DISTANCE_CAP, Patch, themes
-from mpmjax.synthetic_noise import Noise, Window, noise, noise_at, speckle, uniforms
-from mpmjax.synthetic_shapes import distance, distance_at, inside, line_density
+from mpmjax.synthetic import geology
+from mpmjax.synthetic.layers import DISTANCE_CAP, Patch, themes
+from mpmjax.synthetic.noise import Noise, Window, noise, noise_at, speckle, uniforms
+from mpmjax.synthetic.shapes import distance, distance_at, inside, line_density
 
 
 @pytest.mark.parametrize(("row", "col", "rows", "cols"), [(61, 33, 57, 71), (0, 0, 1, 150), (149, 179, 1, 1)])

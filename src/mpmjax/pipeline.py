@@ -142,7 +142,7 @@ def report(output: str | Path) -> Path:
     """Draw the report of a finished run again, from its files. Returns report.html."""
     output = Path(output)
     record = read_record(output)
-    path = draw_report(record, output)
+    path = _draw(record, output)
     record["outputs"] |= output_checksums(output, [path])
     _write_record(record, output)
     return path
@@ -224,11 +224,20 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:
     """The report, and run.json last: where it stands, everything else is whole."""
     with this.stage("report"):
-        path = draw_report(record, this.output)
+        path = _draw(record, this.output)
     record["times"] |= {stage: round(seconds, 3) for stage, seconds in this.times.items()}
     record["outputs"] |= output_checksums(this.output, [path])
     _write_record(record, this.output)
     return record
+
+
+def _draw(record: Mapping[str, Any], output: Path) -> Path:
+    """The report, from what was known before it: of its own checksum and time it could only show old ones."""
+    known = {
+        "outputs": {name: digest for name, digest in record["outputs"].items() if name != "report.html"},
+        "times": {stage: seconds for stage, seconds in record["times"].items() if stage != "report"},
+    }
+    return draw_report({**record, **known}, output)
 
 
 def _write_record(record: Mapping[str, Any], output: Path) -> None:

@@ -52,7 +52,9 @@ def build_record(
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
         "thresholds": dict(thresholds),
-        "targets": [{k: v for k, v in asdict(t).items() if k != "geometry"} for t in found],
+        "targets": [
+            {k: list(v) if k == "drivers" else v for k, v in asdict(t).items() if k != "geometry"} for t in found
+        ],
         "target_count": len(found),
         "validation": validation,
         "warnings": list(evidence.notes),

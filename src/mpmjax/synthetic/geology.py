@@ -15,8 +15,8 @@ from math import atan2, cos, pi, radians, sin
 
 import numpy as np
 
-from mpmjax.synthetic_noise import Noise, noise_at, uniforms
-from mpmjax.synthetic_shapes import distance_at
+from mpmjax.synthetic.noise import Noise, noise_at, uniforms
+from mpmjax.synthetic.shapes import distance_at
 
 SQUARE = 16_000.0
 STRIKE = radians(45.0)

@@ -1,6 +1,6 @@
 """What deposits, barren ground and gaps in a survey add to the layers of the synthetic district, as tables of bumps.
 
-A bump is a row x, y, half axis along, half axis across (metres), angle (radians), amplitude (synthetic_shapes.blobs).
+A bump is a row x, y, half axis along, half axis across (metres), angle (radians), amplitude (shapes.blobs).
 Deposits carry an alteration halo and a geochemical plume. Barren ground carries what is rarer and stronger, but not
 favourable, because the other layers do not agree with it: that is what an anomaly detector without geology falls for.
 """
@@ -13,7 +13,7 @@ from math import cos, pi, sin
 
 import numpy as np
 
-from mpmjax.synthetic_geology import (
+from mpmjax.synthetic.geology import (
     SQUARE,
     STRIKE,
     Bounds,
@@ -23,8 +23,8 @@ from mpmjax.synthetic_geology import (
     sites_of,
     squares,
 )
-from mpmjax.synthetic_noise import uniforms
-from mpmjax.synthetic_shapes import distance_at
+from mpmjax.synthetic.noise import uniforms
+from mpmjax.synthetic.shapes import distance_at
 
 Bump = tuple[float, float, float, float, float, float]
 Bumps = dict[str, list[Bump]]

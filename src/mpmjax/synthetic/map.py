@@ -9,8 +9,8 @@ import rasterio.features
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from mpmjax.synthetic_geology import LITHOLOGY, PRODUCTIVE, ROCKS, STRIKE, Fault, Intrusion
-from mpmjax.synthetic_noise import Noise, Window, noise
+from mpmjax.synthetic.geology import LITHOLOGY, PRODUCTIVE, ROCKS, STRIKE, Fault, Intrusion
+from mpmjax.synthetic.noise import Noise, Window, noise
 from mpmjax.types import Grid
 
 AGES = {

@@ -12,10 +12,10 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from mpmjax import synthetic_geology as geology
-from mpmjax.synthetic_anomalies import bump_tables
-from mpmjax.synthetic_noise import Noise, Window, noise, speckle
-from mpmjax.synthetic_shapes import blobs, distance, inside, line_density
+from mpmjax.synthetic import geology
+from mpmjax.synthetic.anomalies import bump_tables
+from mpmjax.synthetic.noise import Noise, Window, noise, speckle
+from mpmjax.synthetic.shapes import blobs, distance, inside, line_density
 
 DISTANCE_CAP = 20_000.0
 WARP = 500.0

@@ -22,8 +22,8 @@ from shapely.geometry.base import BaseGeometry
 
 from mpmjax.errors import DiskError
 from mpmjax.products import MAP_NODATA
-from mpmjax.synthetic_layers import Patch, Theme
-from mpmjax.synthetic_noise import Window
+from mpmjax.synthetic.layers import Patch, Theme
+from mpmjax.synthetic.noise import Window
 from mpmjax.types import Grid
 
 BLOCK = 512

@@ -1,6 +1,6 @@
 """Fields of seeded shapes: distance to lines, inside of polygons, bumps, density of lines.
 
-Like the noise they are functions of place alone (windows and places: synthetic_noise.py): a shape out of reach of a
+Like the noise they are functions of place alone (windows and places: noise.py): a shape out of reach of a
 window changes no bit of it, so that a tile needs only the shapes near it. Fields are float32 [rows, cols].
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mpmjax.synthetic_noise import Window
+from mpmjax.synthetic.noise import Window
 
 
 @njit(nogil=True, cache=True)

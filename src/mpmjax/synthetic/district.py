@@ -1,8 +1,8 @@
 """A seeded district with planted deposits, any size, written tile by tile, for the demo, the tests and the benchmarks.
 
-Fields are functions of the place and the seed only (synthetic_noise.py), rocks of the seed and a square of 16 km
-(synthetic_geology.py), so any tile can be computed alone, and a larger district continues a smaller one. Deposits are
-planted where several layers agree; barren anomalies, rarer and stronger, where they do not (synthetic_anomalies.py).
+Fields are functions of the place and the seed only (noise.py), rocks of the seed and a square of 16 km
+(geology.py), so any tile can be computed alone, and a larger district continues a smaller one. Deposits are
+planted where several layers agree; barren anomalies, rarer and stronger, where they do not (anomalies.py).
 The same arguments give the same bytes (with the same versions of the libraries).
 """
 
@@ -17,11 +17,11 @@ import shapely
 from affine import Affine
 
 from mpmjax.errors import DiskError, ProjectError
-from mpmjax.synthetic_anomalies import deposits as deposits_of
-from mpmjax.synthetic_files import write_rasters, write_vector
-from mpmjax.synthetic_geology import COMMON_DEPOSITS, Bounds, faults, intrusions, sites_of, squares
-from mpmjax.synthetic_layers import Patch, Theme, themes
-from mpmjax.synthetic_map import AGES, mapped_faults, mapped_rocks, to_map
+from mpmjax.synthetic.anomalies import deposits as deposits_of
+from mpmjax.synthetic.files import write_rasters, write_vector
+from mpmjax.synthetic.geology import COMMON_DEPOSITS, Bounds, faults, intrusions, sites_of, squares
+from mpmjax.synthetic.layers import Patch, Theme, themes
+from mpmjax.synthetic.map import AGES, mapped_faults, mapped_rocks, to_map
 from mpmjax.types import Grid
 
 CRS = "EPSG:32639"
