@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
 from mpmjax.errors import DataError, ProjectError
-from mpmjax.evidence.raster import RasterSource, parse_crs
+from mpmjax.evidence.raster import RasterSource, bounds_between, parse_crs
 from mpmjax.project import GridSection
 from mpmjax.types import Grid
 
@@ -37,7 +38,7 @@ def resolve_grid(section: GridSection, sources: Sequence[RasterSource]) -> Grid:
     xmin, ymin = math.floor(bounds[0] / width + 1e-6) * width, math.floor(bounds[1] / height + 1e-6) * height
     cols, rows = math.ceil((bounds[2] - xmin) / width - 1e-6), math.ceil((bounds[3] - ymin) / height - 1e-6)
     ymax = ymin + rows * height
-    return Grid(crs.to_string(), Affine(width, 0.0, xmin, 0.0, -height, ymax), cols, rows)
+    return Grid(_text_of(crs), Affine(width, 0.0, xmin, 0.0, -height, ymax), cols, rows)
 
 
 def _grid_of(source: RasterSource) -> Grid:
@@ -49,15 +50,23 @@ def _grid_of(source: RasterSource) -> Grid:
             f"{where}: rotated or not north-up, it cannot give the grid. State crs and resolution in [grid]; "
             "the layer will then be warped onto it."
         )
-    return Grid(source.crs.to_string(), transform, source.width, source.height)
+    return Grid(_text_of(source.crs), transform, source.width, source.height)
+
+
+def _text_of(crs: CRS) -> str:
+    """The authority's code where that means the same CRS, else WKT."""
+    text = crs.to_string()
+    return text if CRS.from_user_input(text) == crs else crs.to_wkt()
 
 
 def _require_metres(crs: CRS, what: str, source: RasterSource | None) -> None:
     if crs.is_projected and abs(crs.linear_units_factor[1] - 1.0) < 1e-9:
         return
-    kind = "geographic (degrees)" if crs.is_geographic else f"in {crs.linear_units}"
+    kind = "geographic (degrees)" if crs.is_geographic else f"not a projected one, or in {crs.linear_units}"
+    if crs.is_projected:
+        kind = f"in {crs.linear_units}"
     hint = "for example the UTM zone of the area"
-    if source is not None:
+    if source is not None and (crs.is_geographic or crs.is_projected):
         xmin, ymin, xmax, ymax = source.bounds_in("EPSG:4326")
         hint = f'for example crs = "{utm_zone((xmin + xmax) / 2, (ymin + ymax) / 2)}"'
     raise ProjectError(
@@ -76,6 +85,11 @@ def _common_bounds(sources: Sequence[RasterSource], crs: str) -> tuple[float, fl
     if not sources:
         raise ProjectError("[grid] bounds: needed when there is no raster layer to take the area from.")
     boxes = {source.name: source.bounds_in(crs) for source in sources}
+    for name, box in boxes.items():
+        if not np.isfinite(box).all():
+            raise ProjectError(
+                f"[grid] bounds: needed, because the extent of layer {name!r} cannot be told in {_short(crs)}."
+            )
     lows, highs = zip(*((box[:2], box[2:]) for box in boxes.values()), strict=True)
     xmin, ymin = (max(low[axis] for low in lows) for axis in (0, 1))
     xmax, ymax = (min(high[axis] for high in highs) for axis in (0, 1))
@@ -90,19 +104,23 @@ def require_overlap(sources: Sequence[RasterSource], grid: Grid) -> None:
     Raises:
         DataError: names the layer, its extent and the grid's.
     """
-    xmin, ymin, xmax, ymax = grid.bounds
     for source in sources:
-        box = source.bounds_in(grid.crs)
+        # In the source's CRS: a grid is small and transforms well, the extent of a continent or a disk seen from a
+        # satellite does not.
+        xmin, ymin, xmax, ymax = bounds_between(grid.crs, source.crs.to_wkt(), grid.bounds)
+        box = source.bounds_in(source.crs.to_wkt())
         if box[0] >= xmax or box[2] <= xmin or box[1] >= ymax or box[3] <= ymin:
-            raise DataError(
-                _no_overlap({"the grid": grid.bounds, f"layer {source.name!r} ({source.path})": box}, grid.crs)
-            )
+            where = f"layer {source.name!r} ({source.path})"
+            raise DataError(_no_overlap({"the grid": grid.bounds, where: source.bounds_in(grid.crs)}, grid.crs))
 
 
 def _no_overlap(boxes: dict[str, tuple[float, float, float, float]], crs: str) -> str:
     rows = "\n".join(f"  {name}: x {b[0]:.0f} to {b[2]:.0f}, y {b[1]:.0f} to {b[3]:.0f}" for name, b in boxes.items())
-    short = crs if len(crs) < 40 else "the grid's CRS"
     return (
-        f"The layers do not overlap. Their extents in {short}:\n{rows}\n"
+        f"The layers do not overlap. Their extents in {_short(crs)}:\n{rows}\n"
         "  Check their CRS (a wrong one can be overridden by crs = ... on the layer), or leave the stray layer out."
     )
+
+
+def _short(crs: str) -> str:
+    return crs if len(crs) < 40 else "the grid's CRS"

@@ -7,6 +7,7 @@ its cells do not depend on tiles or threads.
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,13 @@ import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform, transform_bounds
+from rasterio.warp import transform, transform_bounds
 
 from mpmjax.errors import DataError
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
-from mpmjax.stream.reader import open_raster, undecodable, valid_cells
+from mpmjax.stream.reader import open_raster, storable, undecodable, valid_cells
 from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer, Tile
 
@@ -55,7 +56,7 @@ class RasterSource:
         """(xmin, ymin, xmax, ymax) of the whole file in another CRS."""
         corners = [self.transform @ xy for xy in _corners(self.width, self.height)]
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
-        return transform_bounds(self.crs, crs, min(xs), min(ys), max(xs), max(ys))
+        return bounds_between(self.crs.to_wkt(), crs, (min(xs), min(ys), max(xs), max(ys)))
 
     def lies_on(self, grid: Grid) -> bool:
         """Whether every cell of the file is the grid's cell of the same row and column (to 1/1000 cell)."""
@@ -64,6 +65,22 @@ class RasterSource:
         pairs = zip(_corners(self.width, self.height), _corners(self.width, self.height), strict=True)
         tolerance = 1e-3 * min(grid.cell_size)
         return all(math.dist(self.transform @ a, grid.transform @ b) < tolerance for a, b in pairs)
+
+
+def bounds_between(
+    source: str, target: str, bounds: tuple[float, float, float, float]
+) -> tuple[float, float, float, float]:
+    """The box of a box in another CRS; infinite where a part of it lies beyond what that CRS can show.
+
+    Raises:
+        DataError: there is no way from one CRS to the other.
+    """
+    if source == target:
+        return bounds
+    try:
+        return transform_bounds(source, target, *bounds)
+    except (CRSError, RasterioError, CPLE_BaseError) as error:
+        raise DataError(f"No way is known from {source[:60]} to {target[:60]} ({error}); state another CRS.") from error
 
 
 def _corners(width: int, height: int) -> tuple[tuple[int, int], ...]:
@@ -80,10 +97,14 @@ def inspect_raster(
         crs, nodata: override what the file says.
 
     Raises:
-        DataError: missing or unreadable file, no such band, complex values, no CRS, or a file cut short.
+        DataError: missing or unreadable file, no such band, complex values, no CRS, no place on the map, or a file
+            cut short.
     """
     where = f"layer {name!r}: {path}"
-    with open_raster(path) as dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said below, as a sentence
+        dataset = open_raster(path)
+    with dataset:
         if band > dataset.count:
             raise DataError(f"{where}: band {band} asked for, the file has {dataset.count}.")
         dtype = dataset.dtypes[band - 1]
@@ -95,11 +116,17 @@ def inspect_raster(
         declared = dataset.nodatavals[band - 1]
         flags = dataset.mask_flag_enums[band - 1]
         _refuse_cut_short(dataset, band, where)
+        stated = _crs(dataset.crs, crs, where)
+        if dataset.transform.is_identity or dataset.transform.is_degenerate:
+            raise DataError(
+                f"{where}: the file does not say where its cells lie (no geotransform). Georeference it first: in QGIS "
+                "by Raster > Georeferencer, or with gdalwarp where it has ground control points."
+            )
         return RasterSource(
             name=name,
             path=path,
             band=band,
-            crs=_crs(dataset.crs, crs, where),
+            crs=stated,
             transform=dataset.transform,
             width=dataset.width,
             height=dataset.height,
@@ -159,12 +186,22 @@ def choose_resampling(source: RasterSource, grid: Grid, role: str, stated: str |
         return stated
     if role == "category":
         return "nearest"
-    left, bottom, right, top = source.bounds_in(source.crs.to_wkt())
-    native, _, _ = calculate_default_transform(
-        source.crs, grid.crs, source.width, source.height, left=left, bottom=bottom, right=right, top=top
-    )
-    ratio = math.sqrt(abs(grid.transform.determinant) / abs(native.determinant))
+    ratio = math.sqrt(_cells_under(source, grid))
     return "average" if ratio >= COARSENING else "bilinear"
+
+
+def _cells_under(source: RasterSource, grid: Grid) -> float:
+    """How many cells of the source one cell of the grid covers, at the middle of the grid; NaN where that is nowhere.
+
+    Taken there and not from the extents: a whole continent stretches in a UTM zone, a rotated file fills half its box.
+    """
+    middle = grid.transform @ (grid.width / 2, grid.height / 2)
+    width, height = grid.cell_size
+    xs, ys = (np.array(middle[0]) + [0.0, width, 0.0]), (np.array(middle[1]) + [0.0, 0.0, height])
+    there = transform(grid.crs, source.crs, xs, ys)
+    to_cells = ~source.transform
+    (x0, y0), (x1, y1), (x2, y2) = (to_cells @ (x, y) for x, y in zip(there[0], there[1], strict=True))
+    return abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
 
 
 def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scratch: Path) -> Layer:
@@ -182,23 +219,32 @@ def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scrat
     """
     if source.lies_on(grid):
         return layer
-    if layer.valid_range is not None:
-        # Values outside the range must be gone before neighbours are mixed, or they bleed into them.
+    hidden = source.masked or layer.valid_range is not None
+    if hidden or (resampling != "nearest" and _more_is_missing(source)):
+        # What is missing must be gone before neighbours are mixed, or it bleeds into them.
         source = _without_invalid(source, layer, scratch)
-    # Exactly representable as float32: 8- and 16-bit integers and float32 itself.
-    dtype = "float32" if np.dtype(source.dtype).itemsize <= 2 or source.dtype == "float32" else "float64"
     target = scratch / f"{layer.name}.tif"
-    _warp(source, grid, Resampling[resampling], dtype, target)
-    return replace(layer, path=target, band=1, dtype=dtype, nodata=None, masked=False)  # NaN is missing in the copy
+    _warp(source, grid, Resampling[resampling], target)
+    # NaN is missing in the copy. The range was looked at above: a mean may leave it by a rounding.
+    return replace(layer, path=target, band=1, dtype=_exact(source.dtype), nodata=None, masked=False, valid_range=None)
 
 
-def _warp(source: RasterSource, grid: Grid, resampling: Resampling, dtype: str, target: Path) -> None:
+def _exact(dtype: str) -> str:
+    """The float that holds every value: float32 for 8- and 16-bit integers and float32 itself, else float64."""
+    return "float32" if np.dtype(dtype).itemsize <= 2 or dtype == "float32" else "float64"
+
+
+def _warp(source: RasterSource, grid: Grid, resampling: Resampling, target: Path) -> None:
+    dtype = _exact(source.dtype)
+    nodata = storable(source.nodata, np.dtype(source.dtype))
+    if nodata is None and np.dtype(source.dtype).kind == "f":
+        nodata = math.nan
     with (
         open_raster(source.path) as dataset,
         WarpedVRT(
             dataset,
             src_crs=source.crs,
-            src_nodata=source.nodata,
+            src_nodata=nodata,
             crs=grid.crs,
             transform=grid.transform,
             width=grid.width,
@@ -207,16 +253,12 @@ def _warp(source: RasterSource, grid: Grid, resampling: Resampling, dtype: str, 
             tolerance=TOLERANCE,
             nodata=math.nan,
             dtype=dtype,
-            add_alpha=source.masked,
         ) as warped,
     ):
 
         def make(write: Write) -> None:
             for strip in strips(grid, STRIP_ROWS):
-                values = decode(warped, source.band, strip, source)
-                if source.masked:
-                    values[decode(warped, warped.count, strip, source) < 128] = np.nan
-                write(strip.row, values)
+                write(strip.row, decode(warped, source.band, strip, source))
 
         write_layer(target, grid, dtype, make)
 
@@ -233,9 +275,32 @@ def decode(dataset: Any, band: int, tile: Tile, source: RasterSource) -> np.ndar
         raise undecodable(source.name, source.path, source.band, tile, error) from error
 
 
+def decode_mask(dataset: Any, tile: Tile, source: RasterSource) -> np.ndarray:
+    """Where the file's own mask or alpha band shows a window; bool, all True for a source without. As `decode`."""
+    if not source.masked:
+        return np.ones((tile.height, tile.width), bool)
+    try:
+        return dataset.read_masks(source.band, window=window_of(tile)) > 0
+    except RasterioError as error:
+        raise undecodable(source.name, source.path, source.band, tile, error) from error
+
+
+def _more_is_missing(source: RasterSource) -> bool:
+    """Whether a float file holds missing cells that its nodata does not name: GDAL would mix NaN and Inf in."""
+    if np.dtype(source.dtype).kind != "f":
+        return False
+    nodata = storable(source.nodata, np.dtype(source.dtype))
+    with open_raster(source.path) as dataset:
+        for strip in strips(Grid("", source.transform, source.width, source.height), STRIP_ROWS):
+            raw = decode(dataset, source.band, strip, source)
+            if np.isinf(raw).any() or (nodata is not None and np.isnan(raw).any()):
+                return True
+    return False
+
+
 def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
-    """A float64 copy of the source on its own cells, NaN where the layer is missing."""
-    target = scratch / "valid" / f"{layer.name}.tif"
+    """A copy of the source on its own cells, in floats, NaN where the layer is missing."""
+    target, dtype = scratch / "valid" / f"{layer.name}.tif", _exact(source.dtype)
     target.parent.mkdir(exist_ok=True)
     own = Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
     with open_raster(source.path) as dataset:
@@ -243,10 +308,8 @@ def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> Raste
         def make(write: Write) -> None:
             for strip in strips(own, STRIP_ROWS):
                 raw = decode(dataset, source.band, strip, source)
-                valid = valid_cells(raw, layer)
-                if source.masked:
-                    valid &= dataset.read_masks(source.band, window=window_of(strip)) > 0
-                write(strip.row, np.where(valid, raw.astype(np.float64), np.nan))
+                valid = valid_cells(raw, layer) & decode_mask(dataset, strip, source)
+                write(strip.row, np.where(valid, raw.astype(dtype), np.nan))
 
-        write_layer(target, own, "float64", make)
-    return replace(source, path=target, band=1, dtype="float64", nodata=None, masked=False)
+        write_layer(target, own, dtype, make)
+    return replace(source, path=target, band=1, dtype=dtype, nodata=None, masked=False)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster import RasterSource, decode
-from mpmjax.stream.layerfile import window_of
+from mpmjax.evidence.raster import RasterSource, decode, decode_mask
 from mpmjax.stream.reader import open_raster, valid_cells
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Layer
@@ -60,8 +59,7 @@ def scan(source: RasterSource, layer: Layer) -> RasterFacts:
             facts.whole, tiles = False, [tiles[int(i * step)] for i in range(WINDOWS)]
         for tile in tiles:
             raw = decode(dataset, source.band, tile, source)
-            shown = dataset.read_masks(source.band, window=window_of(tile)) > 0 if source.masked else True
-            _add(facts, raw, valid_cells(raw, layer) & shown)
+            _add(facts, raw, valid_cells(raw, layer) & decode_mask(dataset, tile, source))
     return facts
 
 

@@ -31,24 +31,41 @@ class RankCounts:
     cells: int
 
 
-def count_ranks(scores: np.ndarray, parts: Iterable[np.ndarray]) -> RankCounts:
-    """Count, over the valid cells of a map that comes in parts, how many lie below and at each occurrence's score.
+class RankCounter:
+    """Counts, over the valid cells of a map that comes in parts, how many lie below and at each occurrence's score.
 
     Args:
         scores: float [m], the occurrence cells' scores, all finite.
-        parts: arrays of valid cells' scores of any shape; together all valid cells, occurrences included.
     """
-    levels, inverse = np.unique(np.asarray(scores), return_inverse=True)
-    lower, upto, cells = np.zeros(len(levels), np.int64), np.zeros(len(levels), np.int64), 0
-    for part in parts:
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self._scores = np.sort(np.asarray(scores))
+        self._levels, self._level = np.unique(self._scores, return_inverse=True)
+        self._lower = np.zeros(len(self._levels), np.int64)
+        self._upto = np.zeros(len(self._levels), np.int64)
+        self._cells = 0
+
+    def add(self, part: np.ndarray) -> None:
+        """Count a part: scores of valid cells, any shape; all parts together are all valid cells, occurrences too."""
         # Sorting a part and looking the few levels up in it is several times quicker than looking up every cell.
-        values = np.sort(np.asarray(part), axis=None)
-        cells += values.size
-        lower += np.searchsorted(values, levels, side="left")
-        upto += np.searchsorted(values, levels, side="right")
-    order = np.argsort(scores, kind="stable")
-    inverse = inverse[order]
-    return RankCounts(np.asarray(scores, np.float64)[order], lower[inverse], (upto - lower)[inverse], cells)
+        values = np.sort(part, axis=None)
+        self._cells += values.size
+        self._lower += np.searchsorted(values, self._levels, side="left")
+        self._upto += np.searchsorted(values, self._levels, side="right")
+
+    @property
+    def counts(self) -> RankCounts:
+        """What was counted so far."""
+        equal = self._upto - self._lower
+        return RankCounts(self._scores.astype(np.float64), self._lower[self._level], equal[self._level], self._cells)
+
+
+def count_ranks(scores: np.ndarray, parts: Iterable[np.ndarray]) -> RankCounts:
+    """RankCounter over all parts of a map at once."""
+    counter = RankCounter(scores)
+    for part in parts:
+        counter.add(np.asarray(part))
+    return counter.counts
 
 
 def auc(counts: RankCounts) -> float:

@@ -5,7 +5,7 @@ Labels enter here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,21 +16,26 @@ from mpmjax.errors import DataError
 from mpmjax.ops.membership import membership, plan_memberships
 from mpmjax.ops.overlay import overlay
 from mpmjax.products import MAP_NODATA
-from mpmjax.scoring.metrics import RankCounts, count_ranks, judge
+from mpmjax.scoring.metrics import RankCounter, judge
 from mpmjax.stream.prefetch import ordered_map, worker_count
-from mpmjax.stream.reader import StackReader, open_raster
-from mpmjax.stream.tiles import cut, strips
-from mpmjax.types import Evidence, Layer, Occurrences, Screener, Tile
+from mpmjax.stream.reader import StackReader
+from mpmjax.stream.tiles import cut
+from mpmjax.types import Evidence, Layer, Occurrences, Screener, Slab, Tile
 
 JUDGED = ("prospectivity", "anomaly", "favourability")
 GAMMA = 0.9
 TILE = 512
+
+Judge = Callable[[Slab, np.ndarray], dict[str, np.ndarray]]
+"""Values of every judged score at chosen cells (bool [height, width]) of a slab, by method: float32 [cells] each."""
 
 
 def validate(
     evidence: Evidence, screener: Screener, output: Path, draws: int, workers: int | None = None
 ) -> dict[str, Any]:
     """Judge the maps in `output`, and the classical gamma overlay of the same memberships, by known occurrences.
+
+    gamma is a rival, no product: it is computed here, in the one pass that counts, and only where there are labels.
 
     Args:
         evidence: with its occurrences read.
@@ -45,18 +50,20 @@ def validate(
     known = evidence.occurrences
     if known is None:
         raise DataError('No occurrences: add [validate] with occurrences = "file" to the project file.')
-    scored = _values(output / "prospectivity.tif", known) >= 0
-    if not scored.any():
-        raise DataError(
-            f"{known.source}: none of the {len(known.rows)} occurrence cells was scored: all lie outside the study "
-            "area or where too few layers have data."
-        )
-    known = replace(known, rows=known.rows[scored], cols=known.cols[scored])
-    methods: dict[str, Any] = {}
-    for name in JUDGED:
-        path = output / f"{name}.tif"
-        methods[name] = judge(count_ranks(_values(path, known), _valid_cells(path, evidence)), draws)
-    methods["gamma"] = judge(_gamma_ranks(evidence, screener, known, output, workers), draws)
+    finished = tuple(Layer(n, "index", output / f"{n}.tif", 1, "float32", MAP_NODATA) for n in JUDGED)
+    scores = _scores(evidence, screener)
+    tiles = cut(evidence.grid.shape, TILE)
+    with StackReader(evidence.grid, (*evidence.layers, *finished)) as reader:
+        known, own = _at_occurrences(reader, tiles, scores, known)
+        counters = {name: RankCounter(values) for name, values in own.items()}
+
+        def everywhere(tile: Tile) -> dict[str, np.ndarray]:
+            slab = reader.read(tile)
+            return scores(slab, slab.valid[-1])
+
+        for values in ordered_map(everywhere, tiles, worker_count(workers)):
+            for name, counter in counters.items():
+                counter.add(values[name])
     place = evidence.grid.transform  # north-up: columns give x alone, rows y
     x, y = place.c + place.a * (known.cols + 0.5), place.f + place.e * (known.rows + 0.5)
     return {
@@ -64,45 +71,51 @@ def validate(
         "points": known.points,
         "occurrences": len(known.rows),
         "xy": [[float(a), float(b)] for a, b in zip(x, y, strict=True)],
-        "methods": methods,
+        "methods": {name: judge(counter.counts, draws) for name, counter in counters.items()},
     }
 
 
-def _values(path: Path, known: Occurrences) -> np.ndarray:
-    """A map's values at the occurrence cells, float32 [m]."""
-    with open_raster(path) as dataset:
-        cells = zip(known.rows.tolist(), known.cols.tolist(), strict=True)
-        return np.array([dataset.read(1, window=((r, r + 1), (c, c + 1)))[0, 0] for r, c in cells])
-
-
-def _valid_cells(path: Path, evidence: Evidence) -> Iterator[np.ndarray]:
-    with open_raster(path) as dataset:
-        for strip in strips(evidence.grid):
-            values = dataset.read(1, window=((strip.row, strip.row + strip.height), (0, strip.width)))
-            yield values[values >= 0]
-
-
-def _gamma_ranks(
-    evidence: Evidence, screener: Screener, known: Occurrences, output: Path, workers: int | None
-) -> RankCounts:
-    """Ranks under the fuzzy gamma overlay of the directed layers, a pass over the evidence of its own.
-
-    gamma is a rival, no product: it costs a small part of a screening, and only where there are labels.
-    """
+def _scores(evidence: Evidence, screener: Screener) -> Judge:
     plan = plan_memberships(evidence.layers, screener.memberships)
     directed = np.asarray(screener.arrays["weight"]) > 0
-    finished = Layer("prospectivity", "index", output / "prospectivity.tif", 1, "float32", MAP_NODATA)
-    with StackReader(evidence.grid, (*evidence.layers, finished)) as reader:
+    layers = len(evidence.layers)
 
-        def gamma(tile: Tile) -> np.ndarray:
-            slab = reader.read(tile)
-            scored = slab.valid[-1]
-            mu, valid = membership([v[scored] for v in slab.values[:-1]], slab.valid[:-1, scored], plan)
-            values = overlay(mu[directed], valid[directed], "gamma", GAMMA)
-            # Where no directed layer has data there is no overlay: the middle, as in favourability.
-            return np.where(np.isfinite(values), values, np.float32(0.5))
+    def scores(slab: Slab, chosen: np.ndarray) -> dict[str, np.ndarray]:
+        values = {name: slab.values[layers + i][chosen] for i, name in enumerate(JUDGED)}
+        mu, valid = membership([v[chosen] for v in slab.values[:layers]], slab.valid[:layers, chosen], plan)
+        gamma = overlay(mu[directed], valid[directed], "gamma", GAMMA)
+        # Where no directed layer has data there is no overlay: the middle, as in favourability.
+        return values | {"gamma": np.where(np.isfinite(gamma), gamma, np.float32(0.5))}
 
-        places = zip(known.rows.tolist(), known.cols.tolist(), strict=True)
-        own = np.concatenate([gamma(Tile(0, row, col, 1, 1)) for row, col in places])
-        tiles = cut(evidence.grid.shape, TILE)
-        return count_ranks(own, ordered_map(gamma, tiles, worker_count(workers)))
+    return scores
+
+
+def _at_occurrences(
+    reader: StackReader, tiles: Sequence[Tile], scores: Judge, known: Occurrences
+) -> tuple[Occurrences, dict[str, np.ndarray]]:
+    """The occurrences whose cell was scored, tile by tile, and every score there.
+
+    Raises:
+        DataError: there is none.
+    """
+    rows, cols, parts = [], [], []
+    for tile in tiles:
+        r, c = known.rows - tile.row, known.cols - tile.col
+        here = (r >= 0) & (r < tile.height) & (c >= 0) & (c < tile.width)
+        if not here.any():
+            continue
+        slab = reader.read(tile)
+        chosen = np.zeros((tile.height, tile.width), bool)
+        chosen[r[here], c[here]] = True
+        chosen &= slab.valid[-1]
+        at = np.nonzero(chosen)
+        rows.append(at[0] + tile.row)
+        cols.append(at[1] + tile.col)
+        parts.append(scores(slab, chosen))
+    if not sum(map(len, rows)):
+        raise DataError(
+            f"{known.source}: none of the {len(known.rows)} occurrence cells was scored: all lie outside the study "
+            "area or where too few layers have data."
+        )
+    own = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return replace(known, rows=np.concatenate(rows), cols=np.concatenate(cols)), own

@@ -5,6 +5,8 @@ Every thread has dataset handles of its own (a GDAL handle must not be shared), 
 
 from __future__ import annotations
 
+import math
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +24,8 @@ from mpmjax.types import Grid, Layer, Slab, Tile
 RASTER_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".asc": "AAIGrid", ".bil": "EHdr", ".flt": "EHdr"}
 """Formats that hold their own pixels, by suffix. Without a stated driver GDAL goes by content, and a VRT or a WMS
 description that is named .tif would read other files and hosts, which opening data must never do."""
+
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 GDAL_CACHE_MB = 128
 """GDAL's block cache for the whole process; its default, 5 % of the machine's memory, grows with the machine."""
@@ -41,7 +45,8 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         DataError: the path is a URL or a GDAL virtual path, is missing, or is no raster of a known format.
     """
     text = str(path)
-    if "://" in text or "/vsi" in text:
+    # A Path has only one slash left of "https://", and one that exists is a file, whatever it is called.
+    if re.match(r"/vsi\w+/", text) or (not path.is_file() and re.search(r"(^|/)[\w+.-]{2,}:/", text)):
         raise DataError(f"{text}: only local files are read; copy the file here and name its path.")
     if not path.is_file():
         raise DataError(f"{text}: no such file.")
@@ -50,10 +55,23 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         raise DataError(
             f"{text}: not a raster format that is read ({', '.join(RASTER_DRIVERS)}). Convert it to GeoTIFF."
         )
+    _refuse_strange_mask(path)
     try:
         return rasterio.open(path, driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{text}: not a readable {driver} raster: {error}") from error
+
+
+def _refuse_strange_mask(path: Path) -> None:
+    """A mask beside the raster (`name.tif.msk`) is opened by content: as a VRT it reads other files and hosts."""
+    wanted = f"{path.name}.msk".lower()
+    try:
+        for beside in [other for other in path.parent.iterdir() if other.name.lower() == wanted]:
+            with beside.open("rb") as file:
+                if file.read(4) not in TIFF_STARTS:
+                    raise DataError(f"{beside}: a mask beside a raster must be a TIFF file, this is none. Remove it.")
+    except OSError as error:
+        raise DataError(f"{path}: what lies beside it cannot be read: {error.strerror}.") from error
 
 
 class StackReader:
@@ -86,16 +104,22 @@ class StackReader:
         values, valid = [], np.empty((len(self._layers), tile.height, tile.width), bool)
         for index, layer in enumerate(self._layers):
             dataset = self._dataset(layer.path)
-            raw = self._decode(dataset, layer, tile)
+            try:
+                raw = dataset.read(layer.band, window=window)
+                shown = dataset.read_masks(layer.band, window=window) > 0 if layer.masked else True
+            except RasterioError as error:
+                raise undecodable(layer.name, layer.source or layer.path, layer.band, tile, error) from error
             values.append(raw)
-            valid[index] = valid_cells(raw, layer)
-            if layer.masked:
-                valid[index] &= dataset.read_masks(layer.band, window=window) > 0
+            valid[index] = valid_cells(raw, layer) & shown
+        return Slab(tile, tuple(values), valid, self._inside(tile))
+
+    def _inside(self, tile: Tile) -> np.ndarray:
         if self._mask is None:
-            inside = np.ones((tile.height, tile.width), bool)
-        else:
-            inside = self._dataset(self._mask).read(1, window=window) > 0
-        return Slab(tile, tuple(values), valid, inside)
+            return np.ones((tile.height, tile.width), bool)
+        try:
+            return self._dataset(self._mask).read(1, window=window_of(tile)) > 0
+        except RasterioError as error:
+            raise undecodable("mask", self._mask, 1, tile, error) from error
 
     def _dataset(self, path: Path) -> rasterio.DatasetReader:
         handles: dict[Path, rasterio.DatasetReader] | None = getattr(self._local, "handles", None)
@@ -106,12 +130,6 @@ class StackReader:
             with self._lock:
                 self._opened.append(handles[path])
         return handles[path]
-
-    def _decode(self, dataset: rasterio.DatasetReader, layer: Layer, tile: Tile) -> np.ndarray:
-        try:
-            return dataset.read(layer.band, window=window_of(tile))
-        except RasterioError as error:
-            raise undecodable(layer.name, layer.source or layer.path, layer.band, tile, error) from error
 
 
 def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: RasterioError) -> DataError:
@@ -126,13 +144,10 @@ def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: Raste
 def valid_cells(raw: np.ndarray, layer: Layer) -> np.ndarray:
     """Where a raw array holds data: not nodata, not NaN or infinite, and inside the layer's valid range."""
     valid = np.isfinite(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
-    if layer.nodata is not None:
-        # In the dtype of the file: a float32 file may declare -3.4028234663852886e+38 with digits of its own, and a
-        # comparison in float64 would copy every integer tile. An integer file cannot hold a nodata outside its range.
-        if raw.dtype.kind == "f":
-            valid &= raw != raw.dtype.type(layer.nodata)
-        elif float(layer.nodata).is_integer() and in_range(layer.nodata, raw.dtype):
-            valid &= raw != raw.dtype.type(int(layer.nodata))
+    nodata = storable(layer.nodata, raw.dtype)
+    if nodata is not None:
+        # In the dtype of the file: a comparison in float64 would copy every integer tile.
+        valid &= raw != raw.dtype.type(nodata)
     if layer.valid_range is not None:
         scaled = raw * np.float64(layer.scale) + layer.offset
         low, high = layer.valid_range
@@ -140,7 +155,16 @@ def valid_cells(raw: np.ndarray, layer: Layer) -> np.ndarray:
     return valid
 
 
-def in_range(value: float, dtype: np.dtype) -> bool:
-    """Whether an integer dtype can hold the value."""
+def storable(nodata: float | None, dtype: np.dtype) -> float | int | None:
+    """The nodata value as cells of a dtype hold it, None where they cannot: then no cell is that value.
+
+    A float32 file may declare -3.4028234663852886e+38 with digits of its own, a uint8 file -9999.
+    """
+    if nodata is None or math.isnan(nodata):
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            held = float(dtype.type(nodata))
+        return held if math.isfinite(held) else None
     info = np.iinfo(dtype)
-    return info.min <= value <= info.max
+    return int(nodata) if float(nodata).is_integer() and info.min <= nodata <= info.max else None
