@@ -12,7 +12,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+    model_validator,
+)
 
 from mpmjax.errors import ProjectError
 from mpmjax.project_errors import explain
@@ -22,12 +30,14 @@ Role = Literal["distance", "density", "geochemistry", "geophysics", "index", "ca
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/\\]+$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+File = Annotated[Path, Field(strict=False)]
+Pair = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Section(BaseModel):
-    """Frozen, strict about keys, numbers finite."""
+    """Frozen, strict about keys and types (a number in quotes is none), numbers finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, str_strip_whitespace=True)
 
 
 class ProjectInfo(Section):
@@ -41,10 +51,18 @@ class GridSection(Section):
     """[grid]: a CRS and resolution, or `like` a raster layer. Default: like the first raster layer."""
 
     crs: str | None = None
-    resolution: Positive | tuple[Positive, Positive] | None = None
-    bounds: tuple[float, float, float, float] | None = None
+    resolution: Positive | Annotated[tuple[Positive, Positive], Field(strict=False)] | None = None
+    bounds: Annotated[tuple[float, float, float, float], Field(strict=False)] | None = None
     like: str | None = None
-    mask: Path | None = None
+    mask: File | None = None
+
+    @field_validator("resolution", mode="wrap")
+    @classmethod
+    def _metres(cls, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError:
+            raise ValueError(f"got {value!r}; a number of metres above 0 or [width, height] is needed") from None
 
     @model_validator(mode="after")
     def _one_way(self) -> GridSection:
@@ -57,7 +75,8 @@ class GridSection(Section):
         if self.bounds is not None:
             xmin, ymin, xmax, ymax = self.bounds
             if not (xmin < xmax and ymin < ymax):
-                raise ValueError("bounds are [xmin, ymin, xmax, ymax] in grid metres with xmin < xmax and ymin < ymax")
+                what = "bounds are [xmin, ymin, xmax, ymax] in grid metres with xmin < xmax and ymin < ymax"
+                raise ValueError(f"{what}, got {list(self.bounds)}")
             if self.crs is None:
                 raise ValueError("'bounds' needs 'crs' and 'resolution'")
         return self
@@ -67,14 +86,14 @@ class LayerSection(Section):
     """[[layers]]: one evidence layer."""
 
     name: Name
-    source: Path
+    source: File
     role: Role
     direction: Literal["high", "low"] | None = None
     weight: Positive = 1.0
     band: Annotated[int, Field(ge=1)] = 1
     crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the source")
     nodata: float | None = None
-    valid_range: tuple[float, float] | None = None
+    valid_range: Pair | None = None
     resampling: Literal["nearest", "bilinear", "average"] | None = None
     transform: Literal["none", "log", "sqrt"] = "none"
     membership: MembershipSpec | None = None
@@ -93,6 +112,10 @@ class LayerSection(Section):
         vector_only = [key for key in ("where", "search_distance") if getattr(self, key)]
         if self.derive is None and vector_only:
             raise ValueError(f'{vector_only[0]!r} is for vector sources: add derive = "distance" or remove it')
+        raster_only = [key for key in ("nodata", "valid_range", "resampling") if getattr(self, key) is not None]
+        raster_only += ["band"] * (self.band != 1)
+        if self.derive is not None and raster_only:
+            raise ValueError(f"{raster_only[0]!r} is for raster sources: remove it from this vector layer")
         if self.derive == "distance" and self.role != "distance":
             raise ValueError(f'derive = "distance" makes a distance layer: role must be "distance", got {self.role!r}')
         if self.role == "category" and self.membership is None:
@@ -158,7 +181,7 @@ class TargetsSection(Section):
 class ValidateSection(Section):
     """[validate]: known occurrences, never used for fitting."""
 
-    occurrences: Path
+    occurrences: File
     where: str | None = None
     crs: str | None = None
     bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 500
@@ -171,7 +194,7 @@ class Project(Section):
     file: Path | None = None
     project: ProjectInfo
     grid: GridSection = GridSection()
-    layers: tuple[LayerSection, ...]
+    layers: Annotated[tuple[LayerSection, ...], Field(strict=False)]
     model: ModelSection = ModelSection()
     stream: StreamSection = StreamSection()
     targets: TargetsSection = TargetsSection()
@@ -218,9 +241,9 @@ def expand(path: Path) -> Path:
 
 def parse_bytes(text: str) -> int:
     """'512MiB', '4GiB' or '2000000000' -> bytes. Raises ValueError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB)?\s*", text)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*(B|KiB|MiB|GiB|TiB)?\s*", text)
     if not match:
-        raise ValueError(f"a size is a number with B, KiB, MiB, GiB or TiB, for example '4GiB'; got {text!r}")
+        raise ValueError(f"a size is a number with B, KiB, MiB, GiB or TiB, for example '4GiB'; got {text!r:.60}")
     return int(float(match[1]) * 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(match[2] or "B"))
 
 
@@ -232,12 +255,15 @@ def load_project(path: str | Path) -> Project:
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors put a mark in front
     except FileNotFoundError as error:
         raise ProjectError(f"{path}: no such project file.") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ProjectError(f"{path}: cannot be read as text: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # a number too long, or nested too deep
         raise ProjectError(f"{path}: not valid TOML: {error}.") from error
     for own in ("folder", "file"):  # fields of ours, unknown keys in a file
         if own in content:

@@ -9,6 +9,23 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+NEEDED = {
+    "tuple_type": "a list in square brackets is needed",
+    "model_type": "a table is needed",
+    "model_attributes_type": "a table in braces is needed",
+    "dict_type": "a table in braces is needed",
+    "path_type": "a path in quotes is needed",
+    "string_type": "a text in quotes is needed",
+    "int_type": "a whole number is needed",
+    "float_type": "a number is needed",
+    "bool_type": "true or false is needed",
+    "finite_number": "a finite number is needed",
+    "string_too_short": "it must not be empty",
+    "string_pattern_mismatch": "slashes, backslashes and control characters are not allowed",
+    "too_short": "it must not be empty",
+}
+"""What pydantic says in the words of Python, in those of the file."""
+
 
 def explain(error: ValidationError, path: Path, content: Mapping[str, Any], model: type[BaseModel]) -> str:
     """All mistakes of a project file in one message, a line each, the field first."""
@@ -41,12 +58,16 @@ def _sentence(item: dict[str, Any], content: Mapping[str, Any], model: type[Base
             return field, f"got {got}; allowed: {context['expected']}"
         case "value_error":
             return field, str(context["error"])
-    return field, f"got {got}; {item['msg'][0].lower()}{item['msg'][1:]}"
+    if item["type"] == "tuple_type" and field == "layers":
+        return field, "write [[layers]], in double brackets, before every layer"
+    if item["type"] == "model_type" and isinstance(item["input"], list):
+        return field, f"write [{field}], in single brackets"
+    return field, f"got {got}; {NEEDED.get(item['type']) or item['msg'][0].lower() + item['msg'][1:]}"
 
 
 def _nearest(key: str, allowed: set[str]) -> str:
     starts = sorted(name for name in allowed if name.startswith(key) or key.startswith(name))
-    close = starts or difflib.get_close_matches(key, sorted(allowed), 1, 0.5)
+    close = starts or difflib.get_close_matches(key, sorted(allowed), 1)
     return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
 
 

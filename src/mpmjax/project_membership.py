@@ -18,7 +18,7 @@ Unit = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Kind(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
     hedge: Literal["none", "very", "somewhat"] = "none"
 
 
@@ -121,11 +121,17 @@ class Category(_Kind):
     @field_validator("scores")
     @classmethod
     def _numeric_codes(cls, scores: dict[str, float]) -> dict[str, float]:
+        codes: dict[float, str] = {}
         for code in scores:
             try:
-                float(code)
+                number = float(code)
             except ValueError:
-                raise ValueError(f"the keys of scores are the raster's class codes (numbers), got {code!r}") from None
+                number = math.nan
+            if not math.isfinite(number):
+                raise ValueError(f"the keys of scores are the raster's class codes (numbers), got {code!r}")
+            if number in codes:
+                raise ValueError(f"{codes[number]!r} and {code!r} are the same class code: keep one of them")
+            codes[number] = code
         return scores
 
 

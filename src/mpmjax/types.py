@@ -196,6 +196,7 @@ class FuzzySample:
         mu: float32 [n, L] in 0..1, 0 where missing; valid: bool [n, L].
         rows, cols: int64 [n], the cells' places.
         statistics: one record a layer: missing_share, p1, median, p99 of the values.
+        notes: what a formula met that it had to bend, as sentences.
     """
 
     memberships: tuple[Membership, ...]
@@ -204,6 +205,7 @@ class FuzzySample:
     rows: np.ndarray
     cols: np.ndarray
     statistics: tuple[Mapping[str, float], ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

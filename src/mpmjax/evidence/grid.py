@@ -62,11 +62,9 @@ def _text_of(crs: CRS) -> str:
 def _require_metres(crs: CRS, what: str, source: RasterSource | None) -> None:
     if crs.is_projected and abs(crs.linear_units_factor[1] - 1.0) < 1e-9:
         return
-    kind = "geographic (degrees)" if crs.is_geographic else f"not a projected one, or in {crs.linear_units}"
-    if crs.is_projected:
-        kind = f"in {crs.linear_units}"
+    kind = "geographic (degrees)" if crs.is_geographic else f"in {crs.linear_units}" if crs.is_projected else "local"
     hint = "for example the UTM zone of the area"
-    if source is not None and (crs.is_geographic or crs.is_projected):
+    if source is not None:
         xmin, ymin, xmax, ymax = source.bounds_in("EPSG:4326")
         hint = f'for example crs = "{utm_zone((xmin + xmax) / 2, (ymin + ymax) / 2)}"'
     raise ProjectError(

@@ -73,14 +73,21 @@ def read_occurrences(
         `notes` tell of what has no usable place and was left out, or was repaired.
 
     Raises:
-        DataError: the file cannot be used, or none of its points lies on the grid or inside the mask.
+        DataError: the file cannot be used, none of its points lies on the grid or inside the mask, or most cells of a
+            raster are labels.
     """
     label, suffix = f"occurrences: {path}", path.suffix.lower()
     if where is not None and (suffix in CSV_SUFFIXES or suffix in RASTER_DRIVERS):
         raise DataError(f"{label}: where = {where!r} is for vector files. Remove it, or save the points as GeoPackage.")
     tally = _Tally(grid)
     if suffix in RASTER_DRIVERS:
-        _add_raster(tally, inspect_raster(path, "occurrences", crs=crs))
+        source = inspect_raster(path, "occurrences", crs=crs)
+        _add_raster(tally, source)
+        if tally.points > source.width * source.height // 2:
+            raise DataError(
+                f"{label}: {tally.points} of {source.width * source.height} cells are neither 0 nor missing. "
+                "Mark known occurrences with 1 and every other cell with 0."
+            )
     elif suffix in CSV_SUFFIXES:
         x, y, own, notes = read_coordinates(path, label, crs=crs, planar_crs=grid.crs)
         tally.notes += notes

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from pyproj import Transformer
+from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags, Resampling
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import transform, transform_bounds
 
 from mpmjax.errors import DataError
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
@@ -73,14 +74,23 @@ def bounds_between(
     """The box of a box in another CRS; infinite where a part of it lies beyond what that CRS can show.
 
     Raises:
-        DataError: there is no way from one CRS to the other.
+        DataError: no way from one to the other is known.
     """
     if source == target:
         return bounds
+    return _way(source, target).transform_bounds(*bounds, densify_pts=21)
+
+
+def _way(source: str, target: str) -> Transformer:
+    """From one CRS to another, x before y; points beyond what the target can show come out infinite.
+
+    Raises:
+        DataError: no way is known, as between the Earth and the Moon.
+    """
     try:
-        return transform_bounds(source, target, *bounds)
-    except (CRSError, RasterioError, CPLE_BaseError) as error:
-        raise DataError(f"No way is known from {source[:60]} to {target[:60]} ({error}); state another CRS.") from error
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise DataError(f"No way is known from the CRS {source[:60]} to {target[:60]}: {error}.") from error
 
 
 def _corners(width: int, height: int) -> tuple[tuple[int, int], ...]:
@@ -139,13 +149,17 @@ def inspect_raster(
 
 
 def _crs(found: CRS | None, stated: str | None, where: str) -> CRS:
-    if stated is not None:
-        return parse_crs(stated, where)
-    if not found:
+    crs = found if stated is None else parse_crs(stated, where)
+    if not crs:
         raise DataError(
             f'{where}: the file states no CRS. If you know it, add crs = "EPSG:..." to this layer in the project file.'
         )
-    return found
+    if not (crs.is_projected or crs.is_geographic):
+        raise DataError(
+            f"{where}: its CRS is a local or geocentric one ({crs.to_string()[:60]}), from which no way to a map is "
+            'known. Add the right crs = "EPSG:..." to this layer in the project file.'
+        )
+    return crs
 
 
 def parse_crs(text: str, where: str) -> CRS:
@@ -195,12 +209,11 @@ def _cells_under(source: RasterSource, grid: Grid) -> float:
 
     Taken there and not from the extents: a whole continent stretches in a UTM zone, a rotated file fills half its box.
     """
-    middle = grid.transform @ (grid.width / 2, grid.height / 2)
-    width, height = grid.cell_size
-    xs, ys = (np.array(middle[0]) + [0.0, width, 0.0]), (np.array(middle[1]) + [0.0, 0.0, height])
-    there = transform(grid.crs, source.crs, xs, ys)
+    col, row = grid.width / 2, grid.height / 2
+    corners = [grid.transform @ place for place in ((col, row), (col + 1, row), (col, row + 1))]
+    xs, ys = _way(grid.crs, source.crs.to_wkt()).transform([x for x, _ in corners], [y for _, y in corners])
     to_cells = ~source.transform
-    (x0, y0), (x1, y1), (x2, y2) = (to_cells @ (x, y) for x, y in zip(there[0], there[1], strict=True))
+    (x0, y0), (x1, y1), (x2, y2) = (to_cells @ place for place in zip(xs, ys, strict=True))
     return abs((x1 - x0) * (y2 - y0) - (x2 - x0) * (y1 - y0))
 
 
@@ -258,19 +271,21 @@ def _warp(source: RasterSource, grid: Grid, resampling: Resampling, target: Path
 
         def make(write: Write) -> None:
             for strip in strips(grid, STRIP_ROWS):
-                write(strip.row, decode(warped, source.band, strip, source))
+                # GDAL leaves the array as it was where no cell of the strip has a place in the source's CRS.
+                blank = np.full((strip.height, strip.width), np.nan, dtype)
+                write(strip.row, decode(warped, source.band, strip, source, blank))
 
         write_layer(target, grid, dtype, make)
 
 
-def decode(dataset: Any, band: int, tile: Tile, source: RasterSource) -> np.ndarray:
-    """Read a window of a source, or of its warped form.
+def decode(dataset: Any, band: int, tile: Tile, source: RasterSource, out: np.ndarray | None = None) -> np.ndarray:
+    """Read a window of a source, or of its warped form, into `out` if given.
 
     Raises:
         DataError: it cannot be decoded; names layer, file, band and window.
     """
     try:
-        return dataset.read(band, window=window_of(tile))
+        return dataset.read(band, window=window_of(tile), out=out)
     except RasterioError as error:
         raise undecodable(source.name, source.path, source.band, tile, error) from error
 

@@ -19,9 +19,19 @@ from mpmjax.types import Layer
 WINDOW = 1024
 WINDOWS = 64
 
-_HUGE = (-3.4e38, -3.4028234663852886e38, 1.70141e38, -1e32, 1e32, -1e30, 1e30)
-SENTINELS = (-9999.0, -99999.0, -999.0, -32768.0, 32767.0, *_HUGE, *(float(np.float32(value)) for value in _HUGE))
-"""Values that programs write for "no data": GIS habits, int16 limits, float32 limits, Surfer, Geosoft."""
+FLOAT_LIMITS = (-3.4e38, -3.4028234663852886e38, 1.70141e38, 9.969209968386869e36, 1e32, 1e30, 1e20)
+SENTINELS = (
+    *(-999.0, -9999.0, -99999.0, -32768.0, 32767.0, 65535.0, -2147483648.0, 2147483647.0, 4294967295.0),
+    *(sign * value for value in FLOAT_LIMITS for sign in (1.0, -1.0)),
+    *(sign * float(np.float32(value)) for value in FLOAT_LIMITS for sign in (1.0, -1.0)),
+    *(-1.7976931348623157e308, 1.7976931348623157e308),
+)
+"""Values that programs write for "no data": GIS habits, integer and float limits, Surfer, netCDF, Geosoft."""
+
+APART = 0.1
+"""A value that lies farther outside all others than this share of their spread is no measurement. Reflectances of 0 to
+10,000 with -9999 are such; a magnetic map of -12,000 to 12,000 nT that holds a -9999 is not, nor one that ends at
+-9,950."""
 
 
 @dataclass
@@ -38,11 +48,11 @@ class RasterFacts:
 
     @property
     def suspects(self) -> list[float]:
-        """Sentinel values farther from all other values than those are from each other."""
+        """Sentinel values far outside all others."""
         if self.low > self.high:
-            return [value for value, count in self.sentinels.items() if count == self.cells - self.missing]
+            return list(self.sentinels)
         spread = self.high - self.low
-        return [v for v in self.sentinels if max(self.low - v, v - self.high) > max(spread, 1e-300)]
+        return [v for v in self.sentinels if max(self.low - v, v - self.high) > max(APART * spread, 1e-300)]
 
 
 def scan(source: RasterSource, layer: Layer) -> RasterFacts:
@@ -52,6 +62,8 @@ def scan(source: RasterSource, layer: Layer) -> RasterFacts:
         DataError: a block cannot be decoded; names layer, file, band and window.
     """
     facts = RasterFacts()
+    # What lies inside a stated range is meant, whatever it looks like.
+    sentinels = SENTINELS if layer.valid_range is None else ()
     with open_raster(source.path) as dataset:
         tiles = cut((source.height, source.width), WINDOW)
         step = len(tiles) / WINDOWS
@@ -59,16 +71,16 @@ def scan(source: RasterSource, layer: Layer) -> RasterFacts:
             facts.whole, tiles = False, [tiles[int(i * step)] for i in range(WINDOWS)]
         for tile in tiles:
             raw = decode(dataset, source.band, tile, source)
-            _add(facts, raw, valid_cells(raw, layer) & decode_mask(dataset, tile, source))
+            _add(facts, raw, valid_cells(raw, layer) & decode_mask(dataset, tile, source), sentinels)
     return facts
 
 
-def _add(facts: RasterFacts, raw: np.ndarray, valid: np.ndarray) -> None:
+def _add(facts: RasterFacts, raw: np.ndarray, valid: np.ndarray, sentinels: tuple[float, ...]) -> None:
     facts.cells += raw.size
     facts.infinite += int(np.isinf(raw).sum()) if raw.dtype.kind == "f" else 0
     values = raw[valid]
     facts.missing += raw.size - values.size
-    for sentinel in SENTINELS:
+    for sentinel in sentinels:
         if not values.size or not float(values.min()) <= sentinel <= float(values.max()):
             continue
         where = values == sentinel
@@ -87,13 +99,14 @@ def judge(source: RasterSource, facts: RasterFacts) -> list[str]:
     """
     where = f"layer {source.name!r}: {source.path}, band {source.band}"
     if facts.suspects:
-        values = ", ".join(f"{value:g}" for value in facts.suspects)
+        # In full, by repr: what is written here will be copied into the project file and compared with the cells.
+        values = " and ".join(map(repr, facts.suspects))
         count = sum(facts.sentinels[value] for value in facts.suspects)
+        others = f"the others {facts.low:g} to {facts.high:g}" if facts.low <= facts.high else "and nothing else"
+        one = f"Add nodata = {facts.suspects[0]!r} to this layer; if the value is real, say so by a"
         raise DataError(
-            f"{where}: {count} of {facts.cells} cells hold {values}, far from all other values "
-            f"({facts.low:g} to {facts.high:g}): probably an undeclared nodata. "
-            f"Add nodata = {facts.suspects[0]:g} to this layer; if the value is real, say so with "
-            f"nodata set to a value that does not occur."
+            f"{where}: {count} of {facts.cells} cells hold {values}, {others}: probably an undeclared nodata. "
+            f"{one if len(facts.suspects) == 1 else 'Give this layer a'} valid_range = [lowest, highest]."
         )
     if facts.whole and facts.missing == facts.cells:
         raise DataError(f"{where}: all {facts.cells} cells are nodata. Leave the layer out, or check its nodata value.")

@@ -57,7 +57,7 @@ def build_record(
         ],
         "target_count": len(found),
         "validation": validation,
-        "warnings": list(evidence.notes),
+        "warnings": [*evidence.notes, *screener.diagnostics["notes"]],
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
         "inputs": input_checksums(project, _named(project)),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},

@@ -97,11 +97,6 @@ def auc_interval(counts: RankCounts, draws: int, seed: int = 0, level: float = 0
     return float(low), float(high)
 
 
-def area_at(counts: RankCounts) -> np.ndarray:
-    """For each occurrence, ascending by score, the share of valid area scoring at least as high: float64 [m]."""
-    return (counts.cells - counts.lower) / counts.cells
-
-
 def capture(counts: RankCounts, shares: Iterable[float] = CAPTURE_SHARES) -> dict[str, float]:
     """Share of occurrences inside the best so many per cent of the valid area, by area share ("0.05": ...).
 
@@ -121,20 +116,28 @@ def success_rate(counts: RankCounts, points: int = CURVE_POINTS) -> dict[str, li
 def prediction_area(counts: RankCounts) -> dict[str, float]:
     """The crossing of the prediction-area plot, where Pr + Oa = 1 (Yousefi and Carranza 2015).
 
+    It is the one point where the success-rate curve, ties cut as in `capture`, meets the falling line of the area
+    left. With few occurrences that is seldom at one of their scores, and the nearest of those would flatter: at a
+    score of an occurrence the area is the smallest that captures as many.
+
     Returns:
-        threshold, pr (occurrences captured), oa (area occupied), nd = pr / oa, and ln_nd, at the occurrence score
-        whose pr + oa comes nearest to 1.
+        threshold (the lowest score among the occurrences captured), pr (occurrences captured), oa (area occupied),
+        nd = pr / oa, and ln_nd.
     """
-    m, oa = len(counts.scores), area_at(counts)
-    pr = (m - np.searchsorted(counts.scores, counts.scores, side="left")) / m
-    at = int(np.argmin(np.abs(pr + oa - 1.0)))
-    nd = float(pr[at] / oa[at])
+    better = counts.cells - counts.lower - counts.equal
+    start, first, tied = np.unique(better, return_index=True, return_counts=True)
+    after = np.cumsum(tied) / len(counts.scores)
+    before = np.concatenate([[0.0], after[:-1]])
+    area = np.concatenate([[0], np.column_stack([start, start + counts.equal[first]]).ravel(), [counts.cells]])
+    captured = np.concatenate([[0.0], np.column_stack([before, after]).ravel(), [1.0]])
+    oa = float(np.interp(1.0, captured + area / counts.cells, area / counts.cells))
+    pr = 1.0 - oa
     return {
-        "threshold": float(counts.scores[at]),
-        "pr": float(pr[at]),
-        "oa": float(oa[at]),
-        "nd": nd,
-        "ln_nd": float(np.log(nd)),
+        "threshold": float(counts.scores[better < oa * counts.cells].min()),
+        "pr": pr,
+        "oa": oa,
+        "nd": pr / oa,
+        "ln_nd": float(np.log(pr / oa)),
     }
 
 

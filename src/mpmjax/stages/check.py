@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mpmjax.errors import MpmError
 from mpmjax.evidence.grid import require_overlap, resolve_grid
 from mpmjax.evidence.layer import raster_layer
+from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.raster import RasterSource, choose_resampling, inspect_raster
 from mpmjax.evidence.scan import judge, scan
 from mpmjax.evidence.vector import read_features
 from mpmjax.project import LayerSection, Project
+from mpmjax.stream.layerfile import window_of
+from mpmjax.stream.reader import open_raster
+from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid
 
 
@@ -31,10 +37,17 @@ def check(project: Project) -> Findings:
     for section in project.layers:
         if section.derive is None:
             try:
-                rasters[section.name] = _raster(project, section, found)
+                rasters[section.name] = inspect_raster(
+                    project.path(section.source),
+                    section.name,
+                    band=section.band,
+                    crs=section.crs,
+                    nodata=section.nodata,
+                )
+                _values(section, rasters[section.name], found)
             except MpmError as error:
                 found.errors.append(str(error))
-    if len(rasters) < sum(section.derive is None for section in project.layers):
+    if project.grid.bounds is None and len(rasters) < sum(section.derive is None for section in project.layers):
         return found  # without all rasters the grid may be another one
     try:
         grid = resolve_grid(project.grid, list(rasters.values()))
@@ -43,23 +56,22 @@ def check(project: Project) -> Findings:
         found.errors.append(str(error))
         return found
     _describe_grid(project, rasters, grid, found)
-    _vectors_and_points(project, grid, found)
+    with TemporaryDirectory(prefix="mpmjax-") as folder:
+        mask = _mask(project, grid, Path(folder), found)
+        _vectors_and_points(project, grid, mask, found)
     return found
 
 
-def _raster(project: Project, section: LayerSection, found: Findings) -> RasterSource:
-    source = inspect_raster(
-        project.path(section.source), section.name, band=section.band, crs=section.crs, nodata=section.nodata
-    )
+def _values(section: LayerSection, source: RasterSource, found: Findings) -> None:
     facts = scan(source, raster_layer(section, source))
     seen = "" if facts.whole else " (sampled)"
+    values = f"values {facts.low:g} to {facts.high:g}" if facts.low <= facts.high else "no values"
     found.lines.append(
         f"{section.name}: {source.width} x {source.height} cells of {abs(source.transform.a):g} x "
         f"{abs(source.transform.e):g}, {source.crs.to_string()[:40]}, {source.dtype}, nodata {source.nodata}, "
-        f"values {facts.low:g} to {facts.high:g}, {facts.missing / max(facts.cells, 1):.1%} missing{seen}"
+        f"{values}, {facts.missing / max(facts.cells, 1):.1%} missing{seen}"
     )
     found.warnings += judge(source, facts)
-    return source
 
 
 def _describe_grid(project: Project, rasters: dict[str, RasterSource], grid: Grid, found: Findings) -> None:
@@ -74,7 +86,21 @@ def _describe_grid(project: Project, rasters: dict[str, RasterSource], grid: Gri
         found.lines.append(f"  {name}: {'as it is' if source.lies_on(grid) else f'warped, {how}'}")
 
 
-def _vectors_and_points(project: Project, grid: Grid, found: Findings) -> None:
+def _mask(project: Project, grid: Grid, folder: Path, found: Findings) -> Path | None:
+    if project.grid.mask is None:
+        return None
+    try:
+        mask = prepare_mask(project.path(project.grid.mask), grid, folder)
+        with open_raster(mask) as dataset:
+            inside = sum(int((dataset.read(1, window=window_of(strip)) > 0).sum()) for strip in strips(grid))
+    except MpmError as error:
+        found.errors.append(str(error))
+        return None
+    found.lines.append(f"mask: {inside:,} of {grid.width * grid.height:,} cells of the grid lie inside")
+    return mask
+
+
+def _vectors_and_points(project: Project, grid: Grid, mask: Path | None, found: Findings) -> None:
     for section in project.layers:
         if section.derive is None:
             continue
@@ -94,7 +120,9 @@ def _vectors_and_points(project: Project, grid: Grid, found: Findings) -> None:
     known = project.validate_
     if known is not None:
         try:
-            points = read_occurrences(project.path(known.occurrences), grid, crs=known.crs, where=known.where)
+            points = read_occurrences(
+                project.path(known.occurrences), grid, mask=mask, crs=known.crs, where=known.where
+            )
             found.warnings += points.notes
             found.lines.append(f"occurrences: {points.points} points, {len(points.rows)} cells of the grid")
         except MpmError as error:

@@ -6,6 +6,7 @@ import numpy as np
 
 from mpmjax.ops.lstm import Scorer
 from mpmjax.project import ModelSection
+from mpmjax.scoring.anomaly import SMALLEST_SCALE
 from mpmjax.scoring.favourability import ecdf_knots
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
 
@@ -44,5 +45,24 @@ def confidence(
         diagnostics={
             "model": dict(ensemble.diagnostics),
             "groups": dict(grouping.diagnostics),
+            "notes": [*sample.notes, *_noticed(evidence, ensemble)],
         },
     )
+
+
+def _noticed(evidence: Evidence, ensemble: Ensemble) -> list[str]:
+    """What went on in training that a reader of the maps should know."""
+    notes = []
+    for layer, scale in zip(evidence.layers, ensemble.arrays["res_scale"].T, strict=True):
+        still = int((scale <= SMALLEST_SCALE).sum())
+        if still:
+            notes.append(
+                f"layer {layer.name!r}: {still} of {len(scale)} members reconstruct it almost without error (MAD = 0): "
+                "it is almost constant, and its residuals are measured in units of 0.001."
+            )
+    excluded = ensemble.diagnostics["excluded_members"]
+    if excluded:
+        notes.append(
+            f"{len(excluded)} of {ensemble.diagnostics['members']} members had no finite loss and were left out."
+        )
+    return notes

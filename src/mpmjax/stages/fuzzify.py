@@ -44,7 +44,26 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
         sample.rows[keep],
         sample.cols[keep],
         tuple(_statistics(sample.values[:, index]) for index in range(len(fitted))),
+        tuple(
+            note
+            for index, (layer, m) in enumerate(zip(evidence.layers, fitted, strict=True))
+            for note in _bent(sample.values[:, index], layer, m)
+        ),
     )
+
+
+def _bent(values: np.ndarray, layer: Layer, m: Membership) -> list[str]:
+    """Values outside the domain of their formula: counted, because they are raised to its edge without a trace."""
+    present = values[np.isfinite(values)]
+    edge, what = 0.0, "negative"
+    if m.transform == "log":
+        edge, what = m.floor, f"below {m.floor:g}, half the smallest positive value,"
+    elif m.kind not in ("large", "small") and m.transform != "sqrt":
+        return []
+    count = int((present < edge).sum())
+    if not count:
+        return []
+    return [f"layer {layer.name!r}: {count} of {present.size} sampled cells are {what} and count as {edge:g}."]
 
 
 def _apply(values: np.ndarray, fitted: Membership, layer: Layer) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mpmjax.errors import DataError, ProjectError
+from mpmjax.errors import DataError
 from mpmjax.evidence.grid import require_overlap, resolve_grid
 from mpmjax.evidence.layer import direction, raster_layer
 from mpmjax.evidence.mask import prepare_mask
@@ -15,7 +15,8 @@ from mpmjax.evidence.raster import RasterSource, align, choose_resampling, inspe
 from mpmjax.evidence.scan import judge, scan
 from mpmjax.evidence.vector import vector_distance
 from mpmjax.project import LayerSection, Project
-from mpmjax.types import Evidence, Grid, Layer
+from mpmjax.stream.reader import StackReader
+from mpmjax.types import Evidence, Grid, Layer, Occurrences, Tile
 
 
 def prepare(project: Project, scratch: Path) -> Evidence:
@@ -57,7 +58,22 @@ def prepare(project: Project, scratch: Path) -> Evidence:
             layer, remarks = _distance(project, section, grid, own)
             layers.append(layer)
             notes += remarks
-    return Evidence(grid, tuple(layers), mask, occurrences, tuple(notes))
+    evidence = Evidence(grid, tuple(layers), mask, occurrences, tuple(notes))
+    if occurrences is not None:
+        _require_scored(evidence, occurrences, project.model.min_coverage)
+    return evidence
+
+
+def _require_scored(evidence: Evidence, occurrences: Occurrences, min_coverage: float) -> None:
+    """One occurrence at least must lie where enough layers have data, or the run would fail at its end."""
+    with StackReader(evidence.grid, evidence.layers) as reader:
+        for row, col in zip(occurrences.rows.tolist(), occurrences.cols.tolist(), strict=True):
+            if reader.read(Tile(0, row, col, 1, 1)).valid.mean() >= min_coverage:
+                return
+    raise DataError(
+        f"occurrences: {occurrences.source}: none of the {len(occurrences.rows)} cells has data in at least "
+        f"{min_coverage:.0%} of the layers. Check the layers' extents, or leave [validate] out."
+    )
 
 
 def _align(project: Project, section: LayerSection, source: RasterSource, grid: Grid, scratch: Path) -> Layer:
@@ -70,11 +86,6 @@ def _align(project: Project, section: LayerSection, source: RasterSource, grid: 
 
 def _distance(project: Project, section: LayerSection, grid: Grid, scratch: Path) -> tuple[Layer, list[str]]:
     path, out = project.path(section.source), scratch / f"{section.name}.tif"
-    if section.nodata is not None or section.valid_range is not None or section.resampling is not None:
-        raise ProjectError(
-            f"layer {section.name!r}: nodata, valid_range and resampling are for rasters; remove them from this "
-            "vector layer."
-        )
     remarks = vector_distance(
         path,
         grid,

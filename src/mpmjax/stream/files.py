@@ -42,11 +42,13 @@ def write_file(path: Path, content: str | bytes) -> Path:
     temporary = path.with_name(f".{path.name}.part")
     try:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        return publish(temporary, path)
     except OSError as error:
         raise DiskError(
             f"{path}: cannot be written: {error.strerror}. Free some disk or choose another folder."
         ) from error
-    return publish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

@@ -7,13 +7,15 @@ purpose: GDAL's multi-threaded GeoTIFF writer reports no error on a full disk.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
 import rasterio
 import rasterio.shutil
+from rasterio._err import CPLE_BaseError  # what rasterio.shutil raises; rasterio.errors has no name for it
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 
@@ -22,17 +24,22 @@ from mpmjax.products import Product
 from mpmjax.stream.files import publish
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map
+from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Tile
 
 BLOCK = 512
 
 
 class MapStore:
-    """Working files of the maps of one pass. Use as a context manager, then `build_cogs`."""
+    """Working files of the maps of one pass. Use as a context manager, then `build_cogs`.
+
+    Leaving the context reads every tile back: GDAL closes a file on a full disk without an error (seen with 3.10).
+    """
 
     def __init__(self, folder: Path, grid: Grid, products: Sequence[Product]) -> None:
         self.folder, self.grid, self.products = folder, grid, tuple(products)
         self._open: dict[str, DatasetWriter] = {}
+        self._written: dict[str, dict[Tile, int]] = {product.name: {} for product in products}
 
     def __enter__(self) -> MapStore:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -46,6 +53,11 @@ class MapStore:
         for dataset in self._open.values():
             dataset.close()
         self._open.clear()
+        if kind is None:
+            for product in self.products:
+                sums = self._written[product.name]
+                if list(sums.values()) != _checksums(self.path(product), sums):
+                    raise _lost(self.path(product))
 
     def path(self, product: Product) -> Path:
         """The working file of a product."""
@@ -59,6 +71,7 @@ class MapStore:
         """
         window = window_of(tile)
         for name, dataset in self._open.items():
+            self._written[name][tile] = _checksum(np.asarray(maps[name], dataset.dtypes[0]))
             try:
                 dataset.write(maps[name], 1, window=window)
             except RasterioError as error:
@@ -113,9 +126,29 @@ def build_cogs(store: MapStore, output: Path, products: Sequence[Product], worke
                 STATISTICS="YES",
                 BIGTIFF="IF_SAFER",
             )
-        except RasterioError as error:
-            raise DiskError(f"{output / work.name}: cannot be turned into a COG: {error}") from error
+        except (RasterioError, CPLE_BaseError) as error:
+            raise DiskError(f"{temporary}: cannot be written ({error}). Free some disk.") from error
+        rows = strips(store.grid, BLOCK)
+        if _checksums(work, rows) != _checksums(temporary, rows):
+            raise _lost(temporary)
         work.unlink()
         return publish(temporary, output / f"{product.name}.tif")
 
     return list(ordered_map(build, products, workers, ahead=0))
+
+
+def _checksum(values: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(values).data)
+
+
+def _checksums(path: Path, tiles: Iterable[Tile]) -> list[int]:
+    """A checksum a tile of a map as it stands on the disk."""
+    try:
+        with rasterio.open(path, driver="GTiff") as dataset:
+            return [_checksum(dataset.read(1, window=window_of(tile))) for tile in tiles]
+    except RasterioError as error:
+        raise _lost(path) from error
+
+
+def _lost(path: Path) -> DiskError:
+    return DiskError(f"{path}: what was written does not come back. Check the disk, or choose another folder.")
