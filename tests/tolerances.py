@@ -37,11 +37,21 @@ OVERLAY_FLOAT64_INSIDE = Tolerance(
     1e-6,
     "accumulated in float64: what is left is the float32 rounding; relative, or an underflow to 0 would pass unseen",
 )
+RESAMPLING = Tolerance(
+    0.02, 1e-5, "coordinates may stray by 1/1000 cell (evidence/raster.py), the test fields change by up to 8 a cell"
+)
 DISTANCE = Tolerance(0.0, 1e-6, "exact squared distances in float64, one root, one rounding to float32 (6e-8)")
 SCORER = Tolerance(2e-4, 0.0, "tanh and exp by polynomial in float32 through 2 L recurrent steps; ranks in [0, 1]")
 VMAPPED_WEIGHTS = Tolerance(
     1e-4, 1e-4, "XLA sums batched products in another order than single ones, and training carries that on"
 )
+FLOAT64_SUMS = Tolerance(
+    1e-12, 1e-9, "the same float64 formula with its sums in another order, through 2 L recurrent steps and a softmax"
+)
+RESIDUAL_SCALE = Tolerance(
+    1e-7, 1e-6, "medians of float32 residuals, the centre rounded to float32 (6e-8) before distances from it are taken"
+)
+FLAX_CELL = Tolerance(2e-6, 1e-5, "float32 LSTM steps against float64 ones: a few roundings of 6e-8 a step")
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:

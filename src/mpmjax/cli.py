@@ -25,7 +25,8 @@ STRICT = click.option("--strict", is_flag=True, help="Exit with status 1 when th
 def cli() -> None:
     """Screen large areas for mineral deposits without labels.
 
-    Exit status: 0 ok, 1 warnings under --strict, 2 usage, project file or data, 3 some tiles failed, 4 disk, 5 memory.
+    Exit status: 0 ok, 1 warnings under --strict, 2 usage, project file or data, 3 some tiles failed, 4 disk, 5 memory,
+    130 stopped.
     """
 
 
@@ -124,10 +125,17 @@ def report(output: Path) -> None:
 def main() -> None:
     """Entry point: an MpmError becomes its sentence and its exit status; anything else is a bug and shows itself."""
     try:
-        cli()
+        # click by itself would end an interrupted run with status 1, as one with warnings.
+        sys.exit(cli(prog_name="mpmjax", standalone_mode=False))
     except MpmError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_status)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Stopped. Start it again when you like; nothing unfinished stands under a final name.", err=True)
+        sys.exit(130)
 
 
 def _say(line: str) -> None:

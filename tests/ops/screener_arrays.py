@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpmjax.reference.lstm import score
+
 
 def random_arrays(
     members: int, layers: int, hidden: int, latent: int, groups: int, seed: int = 0, features: int = 1
@@ -40,3 +42,22 @@ def random_arrays(
         arrays[f"ecdf_{name}_x"] = np.sort(rng.uniform(0, top, 1024)).astype(np.float32)
         arrays[f"ecdf_{name}_y"] = np.linspace(0, 1, 1024, dtype=np.float32)
     return arrays
+
+
+def random_cells(cells: int, layers: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Memberships float32 [n, L] and where they are valid, one layer in five missing, at least one a cell there."""
+    rng = np.random.default_rng([seed, cells, layers])
+    valid = rng.uniform(size=(cells, layers)) < 0.8
+    valid[np.arange(cells), rng.integers(0, layers, cells)] = True
+    return rng.uniform(size=(cells, layers)).astype(np.float32), valid
+
+
+def ranked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays with ecdfs over what they give themselves, so that ranks fill 0..1 and do not stop at an end."""
+    unit = np.array([0.0, 1.0], np.float32)
+    plain = {**arrays, **{f"ecdf_{name}_{axis}": unit for name in ("fav", "r", "anomaly") for axis in "xy"}}
+    scores = score(*random_cells(400, arrays["order"].shape[1], seed=99), plain)
+    for name, what in (("fav", "favourability"), ("r", "R"), ("anomaly", "surprise")):
+        knots = np.unique(np.quantile(scores[what], np.linspace(0.0, 1.0, 101)).astype(np.float32))
+        plain |= {f"ecdf_{name}_x": knots, f"ecdf_{name}_y": np.linspace(0, 1, len(knots), dtype=np.float32)}
+    return plain

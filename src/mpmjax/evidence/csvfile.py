@@ -65,7 +65,7 @@ def read_coordinates(
 def _table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Header and rows of a CSV; a row comes with its line number."""
     if not path.is_file():
-        raise DataError(f"{label}: no such file.")
+        raise DataError(f"{label}: no such file. Check the path; relative ones start at the project file.")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             first = file.readline()

@@ -99,8 +99,8 @@ def read_occurrences(
     cells = tally.cells if mask is None else tally.cells[_inside(mask, grid, tally.cells)]
     if not cells.size:
         raise DataError(
-            f"{label}: {tally.inside} of {tally.points} points lie on the grid, but none inside the mask {mask}. "
-            "Check the mask."
+            f"{label}: {tally.inside} of {tally.points} points lie on the grid, but none inside the mask. "
+            "Check the study area, mask of [grid]."
         )
     return Occurrences(cells // grid.width, cells % grid.width, tally.points, str(path), tuple(tally.notes))
 

@@ -111,8 +111,8 @@ def inspect_raster(
             cut short.
     """
     where = f"layer {name!r}: {path}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said below, as a sentence
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always", NotGeoreferencedWarning)
         dataset = open_raster(path)
     with dataset:
         if band > dataset.count:
@@ -127,7 +127,8 @@ def inspect_raster(
         flags = dataset.mask_flag_enums[band - 1]
         _refuse_cut_short(dataset, band, where)
         stated = _crs(dataset.crs, crs, where)
-        if dataset.transform.is_identity or dataset.transform.is_degenerate:
+        nowhere = any(issubclass(warning.category, NotGeoreferencedWarning) for warning in said)
+        if nowhere or dataset.transform.is_identity or dataset.transform.is_degenerate:
             raise DataError(
                 f"{where}: the file does not say where its cells lie (no geotransform). Georeference it first: in QGIS "
                 "by Raster > Georeferencer, or with gdalwarp where it has ground control points."
@@ -266,6 +267,9 @@ def _warp(source: RasterSource, grid: Grid, resampling: Resampling, target: Path
             tolerance=TOLERANCE,
             nodata=math.nan,
             dtype=dtype,
+            # Else GDAL widens the kernel by a ratio that it estimates anew for each chunk: seams, worst where rotated.
+            XSCALE=1,
+            YSCALE=1,
         ) as warped,
     ):
 

@@ -162,7 +162,7 @@ def _local(path: Path, label: str) -> str:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", text) or "://" in text or text.startswith("/vsi"):
         raise DataError(f"{label}: only local files are read. Copy the file here and name its path.")
     if not path.exists():
-        raise DataError(f"{label}: no such file.")
+        raise DataError(f"{label}: no such file. Check the path; relative ones start at the project file.")
     suffix = path.suffix.lower()
     if suffix == ".gdb" and path.is_dir():
         return str(path.absolute())

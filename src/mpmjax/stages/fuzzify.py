@@ -25,6 +25,7 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
     Raises:
         DataError: a membership cannot be fitted, a layer has none in any cell, or too few cells are left.
     """
+    _refuse_few(len(sample.values))  # before a layer of two cells is called constant
     fitted = tuple(
         fit_membership(sample.values[:, index], layer, section.membership, section.transform)
         for index, (layer, section) in enumerate(zip(evidence.layers, project.layers, strict=True))
@@ -36,7 +37,8 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
     mu = np.stack(columns, axis=1)
     valid = np.isfinite(mu)
     keep = valid.mean(axis=1) >= project.model.min_coverage
-    _refuse_poor(mu[keep], valid[keep])
+    _refuse_few(int(keep.sum()))
+    _refuse_alike(np.where(valid, mu, -1.0)[keep])
     return FuzzySample(
         fitted,
         np.where(valid, mu, 0.0).astype(np.float32)[keep],
@@ -83,14 +85,16 @@ def _apply(values: np.ndarray, fitted: Membership, layer: Layer) -> np.ndarray:
     return mu
 
 
-def _refuse_poor(mu: np.ndarray, valid: np.ndarray) -> None:
-    if len(mu) < FEWEST_CELLS:
+def _refuse_few(cells: int) -> None:
+    if cells < FEWEST_CELLS:
         raise DataError(
-            f"{len(mu)} sampled cells have memberships in enough layers, at least {FEWEST_CELLS} are needed to learn "
+            f"{cells} sampled cells have memberships in enough layers, at least {FEWEST_CELLS} are needed to learn "
             "what is ordinary. Check the extents, the mask and the codes of category tables, or use a finer grid."
         )
-    filled = np.where(valid, mu, -1.0)
-    if (filled == filled[0]).all():
+
+
+def _refuse_alike(mu: np.ndarray) -> None:
+    if (mu == mu[0]).all():
         raise DataError("All sampled cells have the same memberships: there is nothing to tell apart.")
 
 

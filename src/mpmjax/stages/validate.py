@@ -45,7 +45,7 @@ def validate(
         The record's "validation": source, points, occurrences, xy, and figures by method.
 
     Raises:
-        DataError: no occurrence lies on a cell that was scored.
+        DataError: no occurrence lies on a cell that was scored, or one on every such cell.
     """
     known = evidence.occurrences
     if known is None:
@@ -64,6 +64,8 @@ def validate(
         for values in ordered_map(everywhere, tiles, worker_count(workers)):
             for name, counter in counters.items():
                 counter.add(values[name])
+    if len(known.rows) == counters[JUDGED[0]].counts.cells:
+        raise DataError(f"{known.source}: all scored cells hold an occurrence: there is no other cell to compare.")
     place = evidence.grid.transform  # north-up: columns give x alone, rows y
     x, y = place.c + place.a * (known.cols + 0.5), place.f + place.e * (known.rows + 0.5)
     return {

@@ -57,9 +57,12 @@ def write_layer(
                     raise _refused(out, error) from error
 
             make(write)
-        with rasterio.open(temporary, driver="GTiff") as dataset:
-            for strip in strips(grid, STRIP_ROWS):
-                found = zlib.crc32(dataset.read(1, window=window_of(strip)).data, found)
+        try:
+            with rasterio.open(temporary, driver="GTiff") as dataset:
+                for strip in strips(grid, STRIP_ROWS):
+                    found = zlib.crc32(dataset.read(1, window=window_of(strip)).data, found)
+        except RasterioError as error:
+            raise _refused(out, error) from error
         if found != written:
             raise DiskError(f"{out}: what was written does not come back. Check the disk, or choose another folder.")
         publish(temporary, out)

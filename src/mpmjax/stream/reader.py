@@ -49,7 +49,7 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     if re.match(r"/vsi\w+/", text) or (not path.is_file() and re.search(r"(^|/)[\w+.-]{2,}:/", text)):
         raise DataError(f"{text}: only local files are read; copy the file here and name its path.")
     if not path.is_file():
-        raise DataError(f"{text}: no such file.")
+        raise DataError(f"{text}: no such file. Check the path; relative ones start at the project file.")
     driver = RASTER_DRIVERS.get(path.suffix.lower())
     if driver is None:
         raise DataError(
@@ -59,7 +59,9 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     try:
         return rasterio.open(path, driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
-        raise DataError(f"{text}: not a readable {driver} raster: {error}") from error
+        raise DataError(
+            f"{text}: not a readable {driver} raster: {error}. Fetch it again, or convert it to GeoTIFF."
+        ) from error
 
 
 def _refuse_strange_mask(path: Path) -> None:
