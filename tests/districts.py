@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,9 @@ OUTPUTS = (
     "screener.json", "project.toml",
 )  # fmt: skip
 """The table of outputs, as the documents have it: stated here again, so that a change there is seen."""
+
+FILES = {*OUTPUTS, *(f"{name}.qml" for name in PRODUCTS)}
+"""The table, and a style a map: all that a run may leave in its folder."""
 
 NODATA: Mapping[str, float] = {"float32": -9999.0, "float64": np.nan, "int16": -32768, "uint8": 0}
 LAYERS = (
@@ -197,24 +201,26 @@ def make_mixed_district(folder: Path, **tables: Mapping[str, Any]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     transform, field = corner(), promise(SHAPE, 3)
     write_layer(folder / "alteration.tif", layer_values(0, field, 3), gaps(SHAPE, 0, 4), "float32", transform)
-    x0, y0 = transform @ (40, 30)
+    x0, y0 = transform @ (40.117, 30.183)  # no vertex on the edge of a cell, where touching is a matter of rounding
     lines = [[(x0, y0), (x0 + 9000, y0 - 6000)], [(x0 + 2000, y0 - 9000), (x0 + 12_000, y0 - 8500)]]
     write_vector(folder / "faults.gpkg", [shapely.LineString(line) for line in lines])
     bodies = [shapely.Point(x0 + 5000, y0 - 4000).buffer(900), shapely.Point(x0 + 11_000, y0 - 2000).buffer(1200)]
-    write_vector(folder / "geology.gpkg", [*bodies, shapely.box(x0, y0 - 900, x0 + 900, y0)], rock=["granodiorite"] * 2 + ["tuff"])
+    bodies.append(shapely.box(x0, y0 - 900, x0 + 900, y0))
+    write_vector(folder / "geology.gpkg", bodies, rock=["granodiorite", "granodiorite", "tuff"])
     rocks = np.digitize(smooth(np.random.default_rng(8), SHAPE, 12.0), (-0.5, 0.6)).astype(np.uint8) + 1
     rocks[:, -8:], rocks[:3, :] = 9, 0
     write_raster(folder / "rocks.tif", rocks, transform, nodata=0)
     write_occurrences(folder / "deposits.gpkg", field, transform)
     scores = {"kind": "category", "scores": {"1": 0.9, "2": 0.4, "3": 0.1}}
     shoulder = {"kind": "shoulder", "alpha": 300.0, "beta": 1500.0, "gamma": 4000.0}
-    line = {"derive": "distance", "role": "distance"}
+    vector = {"derive": "distance", "role": "distance"}
+    granite = {"source": "geology.gpkg", "where": "rock = 'granodiorite'", "membership": shoulder}
     return write_project(
         folder,
         [
             {"name": "alteration", "source": "alteration.tif", "role": "index", "direction": "high"},
-            {"name": "faults", "source": "faults.gpkg", **line, "direction": "low"},
-            {"name": "intrusions", "source": "geology.gpkg", "where": "rock = 'granodiorite'", **line, "membership": shoulder},
+            {"name": "faults", "source": "faults.gpkg", **vector, "direction": "low"},
+            {"name": "intrusions", **vector, **granite},
             {"name": "rocks", "source": "rocks.tif", "role": "category", "membership": scores},
         ],
         grid={"like": "alteration"},
@@ -288,6 +294,20 @@ def digests(folder: Path) -> dict[str, str]:
     """sha256 of every file below a folder, by relative path."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def assert_whole(folder: Path, project: Path) -> dict[str, Any]:
+    """run.json tells the truth about every file beside it and every file it was made from; returns the record."""
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    found = digests(folder)
+    assert set(found) == FILES, f"missing or left over: {set(found) ^ FILES}"
+    assert record["outputs"] == {name: digest for name, digest in found.items() if name != "run.json"}
+    named = tomllib.loads(project.read_text(encoding="utf-8"))
+    inputs = {section["source"] for section in named["layers"]} | {named["grid"]["mask"]}
+    inputs |= {named["validate"]["occurrences"]} if "validate" in named else set()
+    given = digests(project.parent)
+    assert record["inputs"] == {name: given[name] for name in inputs}
+    return record
 
 
 @dataclass(frozen=True)

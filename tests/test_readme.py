@@ -11,8 +11,8 @@ import pytest
 import mpmjax
 from mpmjax import errors
 from mpmjax.cli import cli
+from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project
-from mpmjax.types import CLASSES, PRODUCTS
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from mpmjax.errors import ProjectError
-from mpmjax.project_errors import explain
-from mpmjax.project_membership import MembershipSpec
+from mpmjax.project_errors import as_written, explain
+from mpmjax.project_membership import MembershipSpec, sense
 
 Role = Literal["distance", "density", "geochemistry", "geophysics", "index", "category", "membership"]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/\\]+$")]
@@ -62,7 +62,9 @@ class GridSection(Section):
         try:
             return handler(value)
         except ValidationError:
-            raise ValueError(f"got {value!r}; a number of metres above 0 or [width, height] is needed") from None
+            raise ValueError(
+                f"got {as_written(value)}; a number of metres above 0 or [width, height] is needed"
+            ) from None
 
     @model_validator(mode="after")
     def _one_way(self) -> GridSection:
@@ -88,7 +90,7 @@ class LayerSection(Section):
     name: Name
     source: File
     role: Role
-    direction: Literal["high", "low"] | None = None
+    direction: Literal["high", "low", "none"] | None = None
     weight: Positive = 1.0
     band: Annotated[int, Field(ge=1)] = 1
     crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the source")
@@ -99,7 +101,9 @@ class LayerSection(Section):
     membership: MembershipSpec | None = None
     derive: Literal["distance"] | None = None
     where: str | None = None
-    search_distance: Annotated[float, Field(ge=0)] = 0.0
+    search_distance: Annotated[float, Field(ge=0)] | None = Field(
+        default=None, description="metres beyond the grid; default: as far as matters"
+    )
 
     @field_validator("nodata", mode="before")
     @classmethod
@@ -109,7 +113,7 @@ class LayerSection(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> LayerSection:
-        vector_only = [key for key in ("where", "search_distance") if getattr(self, key)]
+        vector_only = [key for key in ("where", "search_distance") if getattr(self, key) is not None]
         if self.derive is None and vector_only:
             raise ValueError(f'{vector_only[0]!r} is for vector sources: add derive = "distance" or remove it')
         raster_only = [key for key in ("nodata", "valid_range", "resampling") if getattr(self, key) is not None]
@@ -126,9 +130,30 @@ class LayerSection(Section):
             raise ValueError('membership kind "category" goes with role "category", and only with it')
         if self.role == "category" and (self.transform != "none" or self.resampling not in (None, "nearest")):
             raise ValueError("a category layer takes no transform and no resampling but nearest: its codes are names")
+        self._one_direction()
         if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
             raise ValueError(f"valid_range is [lowest, highest] with lowest < highest, got {list(self.valid_range)}")
         return self
+
+
+    def _one_direction(self) -> None:
+        """A membership and a stated direction must not contradict each other, and one of them must decide."""
+        if self.weight != 1.0 and self.direction in (None, "none") and self.membership is None:
+            raise ValueError("weight counts in favourability, and this layer has no direction: state one, or drop weight")
+        if self.membership is None or self.direction == "none":
+            return
+        kind, rising = self.membership.kind, sense(self.membership)
+        if rising is None and self.direction is None and self.role == "distance":
+            raise ValueError(f'membership kind {kind!r} of a distance needs direction = "low" (near is favourable) or "high"')
+        if rising is None or self.direction is None:
+            return
+        if rising == 0:
+            raise ValueError(f"membership kind {kind!r} says by itself what is favourable: leave direction out")
+        if (rising > 0) != (self.direction == "high"):
+            way = "rises" if rising > 0 else "falls"
+            raise ValueError(
+                f"direction = {self.direction!r}, but membership kind {kind!r} {way} with the value: change one of them"
+            )
 
 
 class ModelSection(Section):
@@ -144,10 +169,10 @@ class ModelSection(Section):
     steps: Annotated[int, Field(ge=10, le=100_000)] = 600
     batch: Annotated[int, Field(ge=16, le=65_536)] = 512
     learning_rate: Positive = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     loss: Literal["huber", "mse"] = "huber"
     layer_dropout: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
-    patience: Annotated[int, Field(ge=1)] = 6
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 6
     groups: Annotated[int, Field(ge=2, le=20)] | Literal["auto"] = "auto"
     min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
 
@@ -208,12 +233,20 @@ class Project(Section):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"layer names must differ, {doubled[0]!r} stands {names.count(doubled[0])} times")
+        if self.model.latent is not None and self.model.latent >= len(names):
+            raise ValueError(
+                f"model.latent = {self.model.latent}, but must be smaller than the number of layers ({len(names)}): "
+                "else the autoencoder copies, and nothing is an anomaly"
+            )
         rasters = [layer.name for layer in self.layers if layer.derive is None]
         if self.grid.like is not None and self.grid.like not in rasters:
             raise ValueError(f"grid.like = {self.grid.like!r} is no raster layer; these are: {', '.join(rasters)}")
         if self.grid.like is None and self.grid.crs is None and not rasters:
             raise ValueError("without raster layers [grid] needs crs, resolution and bounds")
-        directed = [x for x in self.layers if x.direction or x.membership or x.role in ("membership", "category")]
+        implied = ("membership", "category")
+        directed = [
+            x for x in self.layers if x.direction != "none" and (x.direction or x.membership or x.role in implied)
+        ]
         if not directed:
             raise ValueError('no layer has a direction: add direction = "high" or "low" to those that you can judge')
         return self

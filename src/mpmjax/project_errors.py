@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, get_args
 
@@ -40,7 +41,7 @@ def explain(error: ValidationError, path: Path, content: Mapping[str, Any], mode
 
 def _sentence(item: dict[str, Any], content: Mapping[str, Any], model: type[BaseModel]) -> tuple[str, str]:
     """The field and what is wrong with it."""
-    field, got = _field(item["loc"], content), _short(item.get("input"))
+    field, got = _field(item["loc"], content), as_written(item.get("input"))
     context = item.get("ctx", {})
     match item["type"]:
         case "extra_forbidden":
@@ -71,8 +72,9 @@ def _nearest(key: str, allowed: set[str]) -> str:
     return f"did you mean {close[0]!r}?" if close else f"allowed: {', '.join(sorted(allowed))}"
 
 
-def _short(value: object) -> str:
-    text = repr(value)
+def as_written(value: object) -> str:
+    """The value as it stands in the file, cut where it is long."""
+    text = str(value).lower() if isinstance(value, bool) else str(value) if isinstance(value, date) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -145,3 +145,19 @@ class Ecdf(_Kind):
 MembershipSpec = Annotated[
     Linear | Power | Large | Gaussian | MsLarge | Sigmoid | Shoulder | Category | Ecdf, Field(discriminator="kind")
 ]
+
+
+def sense(spec: MembershipSpec) -> int | None:
+    """+1 where membership rises with the value, -1 where it falls, 0 for neither; None: the layer's direction decides."""
+    match spec:
+        case Linear(lo=float(lo), hi=float(hi)):  # Power too
+            return 1 if lo < hi else -1
+        case Large() | MsLarge():
+            return 1 if spec.kind.endswith("large") else -1
+        case Shoulder():
+            return -1
+        case Gaussian() | Category():
+            return 0
+        case Sigmoid(decreasing=bool(falling)) | Ecdf(decreasing=bool(falling)):
+            return -1 if falling else 1
+    return None

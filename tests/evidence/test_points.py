@@ -13,7 +13,7 @@ import rasterio
 from affine import Affine
 from shapely.geometry import LineString, MultiPoint, Point, box
 
-from mpmjax.errors import DataError, DataWarning
+from mpmjax.errors import DataError
 from mpmjax.evidence.points import read_occurrences
 from mpmjax.types import Grid, Occurrences
 
@@ -82,10 +82,11 @@ def test_vector_files_of_another_crs_and_a_filter(tmp_path: Path) -> None:
         read_occurrences(path, GRID, where="commodity = 'Ni'")
 
 
-def test_features_without_a_place_are_counted_in_a_warning(tmp_path: Path) -> None:
+def test_features_without_a_place_are_counted_in_a_note(tmp_path: Path) -> None:
     path = save(tmp_path / "p.gpkg", [Point(CENTRES[0]), None, Point()])
-    with pytest.warns(DataWarning, match="2 of 3 features have no usable geometry"):
-        assert cells(read_occurrences(path, GRID)) == CELLS[:1]
+    found = read_occurrences(path, GRID)
+    assert cells(found) == CELLS[:1]
+    assert "2 of 3 features have no usable geometry" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize("header", ["x,y", "X,Y", "id;Easting;Northing", "name\ty\tx"])
@@ -143,11 +144,12 @@ def test_csv_that_is_no_text(tmp_path: Path) -> None:
         read_occurrences(tmp_path / "none.csv", GRID)
 
 
-def test_csv_rows_without_coordinates_are_counted_in_a_warning(tmp_path: Path) -> None:
+def test_csv_rows_without_coordinates_are_counted_in_a_note(tmp_path: Path) -> None:
     x, y = CENTRES[0]
     path = save_csv(tmp_path / "p.csv", f'x,y,note\n{x},{y},"two\nlines"\n,,lost\n\n , ,\n')
-    with pytest.warns(DataWarning, match="1 of 2 rows have no coordinates"):
-        assert cells(read_occurrences(path, GRID)) == CELLS[:1]
+    found = read_occurrences(path, GRID)
+    assert cells(found) == CELLS[:1]
+    assert "1 of 2 rows have no coordinates" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize("nodata", [None, 9])

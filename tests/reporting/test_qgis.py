@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.reporting import palette
 from mpmjax.reporting.qgis import write_qml
-from mpmjax.types import CLASSES, PRODUCTS
 
 FLOATS = [product.name for product in PRODUCTS if product.dtype == "float32"]
 

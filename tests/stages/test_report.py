@@ -16,9 +16,9 @@ from reporting.records import bare_record, full_record
 from shapely.geometry import MultiPolygon, Polygon, box
 
 from mpmjax.errors import DataError, DiskError
+from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.reporting import figures
 from mpmjax.stages.report import LONGEST_SIDE, LONGEST_SIDE_SMALL, report
-from mpmjax.types import CLASSES, PRODUCTS
 
 CELL, LEFT, TOP = 60.0, 500_000.0, 3_700_000.0
 WEST_EDGE = slice(0, 20)

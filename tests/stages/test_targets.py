@@ -157,9 +157,7 @@ def test_as_on_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: 
     ],
     ids=["diagonal", "joined at the foot", "ring of corners", "rings", "apart by one", "apart by nodata", "snake"],
 )
-def test_drawings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: str, sizes: list[int], rows: int
-) -> None:
+def test_drawings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, picture: str, sizes: list[int], rows: int) -> None:
     slice_strips(monkeypatch, rows)
     made = case(tmp_path, drawing(picture))
     good = min(float((made.p > 0.5).sum() / (made.p >= 0).sum()), 0.999)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from mpmjax.evidence.raster import RasterSource
 from mpmjax.project import LayerSection
+from mpmjax.project_membership import sense
 from mpmjax.types import Layer
 
-DIRECTIONS = {"high": 1, "low": -1, None: 0}
+DIRECTIONS = {"high": 1, "low": -1, "none": 0}
 
 
 def direction(section: LayerSection) -> int:
     """+1, -1 or 0. An explicit membership, and a layer that is one, say by themselves what is favourable."""
-    if section.direction is None and (section.membership is not None or section.role in ("membership", "category")):
-        return 1
-    return DIRECTIONS[section.direction]
+    if section.direction is not None:
+        return DIRECTIONS[section.direction]
+    if section.membership is not None:
+        return sense(section.membership) or 1
+    return 1 if section.role == "membership" else 0
 
 
 def raster_layer(section: LayerSection, source: RasterSource) -> Layer:

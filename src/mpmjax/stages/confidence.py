@@ -58,7 +58,7 @@ def _noticed(evidence: Evidence, ensemble: Ensemble) -> list[str]:
         if still:
             notes.append(
                 f"layer {layer.name!r}: {still} of {len(scale)} members reconstruct it almost without error (MAD = 0): "
-                "it is almost constant, and its residuals are measured in units of 0.001."
+                "its residuals are measured in units of 0.001."
             )
     excluded = ensemble.diagnostics["excluded_members"]
     if excluded:

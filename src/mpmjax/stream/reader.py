@@ -27,14 +27,14 @@ description that is named .tif would read other files and hosts, which opening d
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
-GDAL_CACHE_MB = 128
-"""GDAL's block cache for the whole process; its default, 5 % of the machine's memory, grows with the machine."""
+GDAL_CACHE = 128 << 20
+"""Bytes of GDAL's block cache, for the whole process; its default, 5 % of the memory, grows with the machine."""
 
 
 @contextmanager
 def gdal_environment() -> Iterator[None]:
-    """GDAL with a bounded cache, no side files looked up over directories, no side files written."""
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE_MB, GDAL_DISABLE_READDIR_ON_OPEN="FALSE", GDAL_PAM_ENABLED="YES"):
+    """GDAL with a bounded block cache."""
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
         yield
 
 

@@ -24,7 +24,7 @@ from mpmjax.products import Product
 from mpmjax.stream.files import publish
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map
-from mpmjax.stream.tiles import strips
+from mpmjax.stream.tiles import cut
 from mpmjax.types import Grid, Tile
 
 BLOCK = 512
@@ -128,8 +128,9 @@ def build_cogs(store: MapStore, output: Path, products: Sequence[Product], worke
             )
         except (RasterioError, CPLE_BaseError) as error:
             raise DiskError(f"{temporary}: cannot be written ({error}). Free some disk.") from error
-        rows = strips(store.grid, BLOCK)
-        if _checksums(work, rows) != _checksums(temporary, rows):
+        # In squares of whole blocks, so that a wide grid takes no more memory than a narrow one.
+        squares = cut(store.grid.shape, 8 * BLOCK)
+        if _checksums(work, squares) != _checksums(temporary, squares):
             raise _lost(temporary)
         work.unlink()
         return publish(temporary, output / f"{product.name}.tif")

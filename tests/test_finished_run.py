@@ -1,0 +1,106 @@
+"""A finished run, worked on again: validate and report renew what is theirs, and what spoils a run takes its record."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import geopandas
+import pytest
+from districts import (
+    CELL,
+    FILES,
+    LEFT,
+    SHAPE,
+    Finished,
+    assert_whole,
+    digests,
+    edit,
+    finished_run,
+    make_district,
+)
+
+from mpmjax import load_screener, pipeline
+from mpmjax.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finished_run(tmp_path_factory)
+
+
+@pytest.fixture
+def copy(done: Finished, tmp_path: Path) -> Finished:
+    """The finished run, to be changed."""
+    shutil.copytree(done.project.parents[1], tmp_path / "copy")
+    return Finished(tmp_path / "copy" / "district" / "project.toml", tmp_path / "copy" / "output")
+
+
+def test_fit_over_a_finished_run_takes_its_record_away(copy: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checksums would say of another Screener that it made these maps."""
+    screener = load_screener(copy.output)
+    monkeypatch.setattr(pipeline, "_fit", lambda *_: screener)
+    pipeline.fit(copy.project, copy.output)
+    with pytest.raises(DataError, match="no finished run"):
+        pipeline.report(copy.output)
+
+
+def test_validate_again(copy: Finished) -> None:
+    before, bytes_before = copy.record, digests(copy.output)
+    record = pipeline.validate(copy.project, copy.output)
+    assert record["validation"]["methods"] == before["validation"]["methods"]
+    assert record["times"].keys() == before["times"].keys()
+    assert record["times"]["train"] == before["times"]["train"], "the run's own times stay"
+    assert_whole(copy.output, copy.project)
+    after = digests(copy.output)
+    assert {name for name in FILES if after[name] != bytes_before[name]} <= {"run.json", "report.html"}
+
+
+def test_validate_by_other_occurrences(copy: Finished) -> None:
+    """In a run that knew none: the record then names the file and its checksum."""
+    points = geopandas.read_file(copy.project.parent / "deposits.gpkg")[:5]
+    points.to_file(copy.project.parent / "five.gpkg")
+    edit(copy.project, 'occurrences = "deposits.gpkg"', 'occurrences = "five.gpkg"')
+    record = pipeline.validate(copy.project, copy.output)
+    assert record["validation"]["occurrences"] == 5
+    assert record["settings"]["validate"]["occurrences"] == "five.gpkg"
+    assert record["inputs"]["five.gpkg"] == digests(copy.project.parent)["five.gpkg"]
+
+
+def test_validate_blesses_no_damaged_map(copy: Finished) -> None:
+    """A map that was changed after the run keeps the checksum that it had."""
+    said = copy.record["outputs"]["risk.tif"]
+    (copy.output / "risk.tif").write_bytes((copy.output / "coverage.tif").read_bytes())
+    assert pipeline.validate(copy.project, copy.output)["outputs"]["risk.tif"] == said
+
+
+def test_validate_on_another_grid(copy: Finished, tmp_path: Path) -> None:
+    """As many cells, 18 km farther east."""
+    project = make_district(tmp_path / "east", left=LEFT + SHAPE[1] * CELL)
+    before = digests(copy.output)
+    with pytest.raises(DataError, match="grid"):
+        pipeline.validate(project, copy.output)
+    assert digests(copy.output) == before
+
+
+def test_validate_without_occurrences(copy: Finished, tmp_path: Path) -> None:
+    edit(copy.project, '[validate]\noccurrences = "deposits.gpkg"\nbootstrap = 50\n', "")
+    with pytest.raises(DataError, match=r"\[validate\]"):
+        pipeline.validate(copy.project, copy.output)
+    with pytest.raises(DataError, match="no finished run"):
+        pipeline.validate(copy.project, tmp_path / "nowhere")
+
+
+def test_report_again(copy: Finished) -> None:
+    first = (copy.output / "report.html").read_bytes()
+    (copy.output / "report.html").unlink()
+    assert pipeline.report(copy.output) == copy.output / "report.html"
+    assert (copy.output / "report.html").read_bytes() == first
+    assert_whole(copy.output, copy.project)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"grid": ', "\x00\x01"])
+def test_a_damaged_record(copy: Finished, content: str) -> None:
+    (copy.output / "run.json").write_text(content)
+    with pytest.raises(DataError, match=r"run\.json"):
+        pipeline.report(copy.output)
