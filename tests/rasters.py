@@ -12,8 +12,9 @@ from affine import Affine
 from districts import write_raster
 
 from mpmjax.evidence.layer import raster_layer
-from mpmjax.evidence.raster import RasterSource, align, inspect_raster
-from mpmjax.project import LayerSection
+from mpmjax.evidence.raster import RasterSource, inspect_raster
+from mpmjax.evidence.warp import align
+from mpmjax.project_sections import LayerSection
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Grid, Layer, Tile
 

@@ -120,7 +120,7 @@ def test_version() -> None:
 def test_run_says_what_it_found(ready: Path, done: Finished) -> None:
     said = command_line("run", ready)
     assert said.status == 0, said.err
-    output = ready.parent / "mpmjax-output"
+    output = ready.parent / f"{ready.stem}-output"
     record = assert_whole(output, ready)
     lines = said.out.splitlines()
     assert lines[0].startswith(f"{record['project']['name']}: {record['grid']['valid_cells']:,} cells, ")
@@ -159,7 +159,7 @@ def test_check_describes(done: Finished, tmp_path: Path) -> None:
         "occurrences: 12 points, 12 cells",
     ):
         assert words in said.out, words
-    assert not (done.project.parent / "mpmjax-output").exists()
+    assert not (done.project.parent / f"{done.project.stem}-output").exists()
     mixed = command_line("check", make_mixed_district(tmp_path / "mixed"))
     assert mixed.status == 0, mixed.err
     assert "faults: 2 features" in mixed.out

@@ -10,8 +10,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from mpmjax.errors import ProjectError
-from mpmjax.project import Project, expand, load_project, parse_bytes
+from mpmjax.project import Project, expand, load_project
 from mpmjax.project_membership import Gaussian, MembershipSpec
+from mpmjax.project_sections import parse_bytes
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.toml"))
 
@@ -134,6 +135,7 @@ def test_a_nodata_of_nan_says_nothing_new(tmp_path: Path) -> None:
 def test_whole_numbers_are_numbers(tmp_path: Path) -> None:
     text = (
         GOOD
+        + 'direction = "high"\n'
         + "weight = 2\nvalid_range = [0, 5]\n[grid]\ncrs = 'EPSG:32639'\nresolution = [60, 30]\nbounds = [0, 0, 9, 9]"
     )
     project = load(tmp_path, text)

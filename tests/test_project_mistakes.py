@@ -76,7 +76,7 @@ LAYER_KEYS = (
 )
 
 LAYER_MISTAKES = {
-    'direction = "up"': ".direction: got 'up'; allowed: 'high' or 'low'.",
+    'direction = "up"': ".direction: got 'up'; allowed: 'high', 'low' or 'none'.",
     'transform = "ln"': ".transform: got 'ln'; allowed: 'none', 'log' or 'sqrt'.",
     'resampling = "cubic"': ".resampling: got 'cubic'; allowed: 'nearest', 'bilinear' or 'average'.",
     'derive = "density"': ".derive: got 'density'; allowed: 'distance'.",
@@ -305,7 +305,7 @@ WHOLE_FILES = {
     'folder = "x"' + GOOD: ["folder: unknown key."],
     'file = "x"' + GOOD: ["file: unknown key."],
     "[model]\nsteps_ = 3\n[stream]\ntiles = 4" + GOOD.replace('"high"', '"up"'): [
-        "layers[1] 'alteration'.direction: got 'up'; allowed: 'high' or 'low'.",
+        "layers[1] 'alteration'.direction: got 'up'; allowed: 'high', 'low' or 'none'.",
         "model.steps_: unknown key; did you mean 'steps'?",
         "stream.tiles: unknown key; did you mean 'tile'?",
     ],

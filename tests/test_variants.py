@@ -178,7 +178,7 @@ def test_vectors_and_categories(mixed: Finished) -> None:
     fitted = load_screener(mixed.output).memberships
     assert [m.kind for m in fitted] == ["sigmoid", "ecdf", "shoulder", "category"]
     assert fitted[2].params == {"alpha": 300.0, "beta": 1500.0, "gamma": 4000.0}
-    assert [layer["direction"] for layer in mixed.record["layers"]] == [1, -1, 1, 1]
+    assert [layer["direction"] for layer in mixed.record["layers"]] == [1, -1, -1, 1], "a shoulder falls"
 
 
 def test_an_unlisted_class_with_a_default(mixed: Finished, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ OUTPUT = click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path),
-    help="Folder of the outputs. Default: mpmjax-output beside PROJECT.",
+    help="Folder of the outputs. Default: NAME-output beside NAME.toml.",
 )
 STRICT = click.option("--strict", is_flag=True, help="Exit with status 1 when there are warnings.")
 
@@ -72,7 +72,7 @@ def run(project: Path, output: Path | None, strict: bool) -> None:
     from mpmjax import pipeline
 
     record = pipeline.run(project, output, say=_say, command=f"mpmjax run {project}")
-    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+    _show(record, _folder(project, output))
     if record["warnings"] and strict:
         sys.exit(1)
 
@@ -85,7 +85,7 @@ def fit(project: Path, output: Path | None) -> None:
     from mpmjax import pipeline
 
     pipeline.fit(project, output, say=_say)
-    click.echo(f"Screener in {output or project.absolute().parent / pipeline.OUTPUT}")
+    click.echo(f"Screener in {_folder(project, output)}")
 
 
 @cli.command()
@@ -99,7 +99,7 @@ def screen(project: Path, screener: Path, output: Path | None) -> None:
     from mpmjax import pipeline
 
     record = pipeline.screen(project, screener, output, say=_say, command=f"mpmjax screen {project}")
-    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+    _show(record, _folder(project, output))
 
 
 @cli.command()
@@ -110,7 +110,7 @@ def validate(project: Path, output: Path | None) -> None:
     from mpmjax import pipeline
 
     record = pipeline.validate(project, output, say=_say)
-    _show(record, output or project.absolute().parent / pipeline.OUTPUT)
+    _show(record, _folder(project, output))
 
 
 @cli.command()
@@ -136,6 +136,10 @@ def main() -> None:
     except click.Abort:
         click.echo("Stopped. Start it again when you like; nothing unfinished stands under a final name.", err=True)
         sys.exit(130)
+
+
+def _folder(project: Path, output: Path | None) -> Path:
+    return output or project.absolute().parent / f"{project.stem}-output"
 
 
 def _say(line: str) -> None:

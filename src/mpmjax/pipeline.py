@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
-from mpmjax.errors import DataError
+from mpmjax.errors import DataError, ProjectError
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import build_record, grid_record, input_checksums, output_checksums
@@ -33,9 +33,12 @@ from mpmjax.stream.reader import gdal_environment
 from mpmjax.types import Evidence, Screener
 
 Say = Callable[[str], None]
-OUTPUT = "mpmjax-output"
-"""Default output folder, beside the project file."""
 RECORD = "run.json"
+OUTPUTS = (
+    *(f"{product.name}.{kind}" for product in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")),
+    *("targets.gpkg", ARRAYS, REST, "project.toml"),
+)
+"""What a run leaves besides the report and run.json, which name the checksums of these."""
 
 
 class Run:
@@ -43,9 +46,19 @@ class Run:
 
     def __init__(self, project: Project | str | Path, output: str | Path | None, say: Say, command: str) -> None:
         self.project = project if isinstance(project, Project) else load_project(project)
-        self.output = Path(output) if output is not None else self.project.folder / OUTPUT
+        self.output = Path(output) if output is not None else default_output(self.project)
         self.say, self.command = say, command
         self.times: dict[str, float] = {}
+        self.inputs: dict[str, str] = {}
+        self._refuse_inputs_as_outputs()
+
+    def _refuse_inputs_as_outputs(self) -> None:
+        """An output may not take the place of a file that the project reads."""
+        written = {(self.output / name).resolve() for name in (*OUTPUTS, "report.html", RECORD)}
+        read = [self.project.path(path) for path in self.project.files]
+        clash = next((path for path in read if path.resolve() in written), None)
+        if clash is not None:
+            raise ProjectError(f"{clash}: is read by this project and would be overwritten. Choose another --output.")
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -61,6 +74,12 @@ class Run:
             self.say(f"  screened {done} of {total} tiles")
 
 
+def default_output(project: Project) -> Path:
+    """NAME-output beside the project file NAME.toml."""
+    name = project.file.stem if project.file is not None else project.project.name
+    return project.folder / f"{name}-output"
+
+
 def run(
     project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None, command: str = ""
 ) -> dict[str, Any]:
@@ -68,7 +87,7 @@ def run(
 
     Args:
         project: a project or the path of its file.
-        output: folder of the outputs; default "mpmjax-output" beside the project file.
+        output: folder of the outputs; default "NAME-output" beside the project file NAME.toml.
         say: gets a line for every stage that is done.
 
     Returns:
@@ -125,7 +144,7 @@ def validate(
         raise DataError('No occurrences: add [validate] with occurrences = "file" to the project file.')
     with _workspace(this) as scratch:
         evidence, screener = _prepare(this, scratch), load_screener(this.output)
-        require_layers(screener, evidence)
+        require_layers(screener, evidence, [section.transform for section in this.project.layers])
         own = grid_record(evidence.grid)
         if own != {name: record["grid"].get(name) for name in own}:
             raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
@@ -157,7 +176,7 @@ def read_record(output: Path) -> dict[str, Any]:
     path = output / RECORD
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict):
+        if not isinstance(record, dict) or not {"grid", "outputs", "times", "layers"} <= record.keys():
             raise ValueError("it holds no record")
         return record
     except FileNotFoundError as error:
@@ -175,6 +194,7 @@ def _workspace(this: Run) -> Iterator[Path]:
 def _prepare(this: Run, scratch: Path) -> Evidence:
     with this.stage("prepare"):
         evidence = prepare(this.project, scratch)
+        this.inputs = input_checksums(this.project, this.project.files)
     for note in evidence.notes:
         this.say(f"  note: {note}")
     return evidence
@@ -197,7 +217,7 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
 
 def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:
     project, output = this.project, this.output
-    require_layers(screener, evidence)
+    require_layers(screener, evidence, [section.transform for section in project.layers])
     require_room(evidence, project.stream, scratch)
     (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
     with this.stage("screen"):
@@ -206,8 +226,11 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
         found, thresholds = targets(project.targets, screening, evidence.grid, screener.layer_names, output, scratch)
         deliver(screener, found, evidence.grid, output)
     save_screener(screener, output)
-    if project.file is not None:
-        write_file(output / "project.toml", project.file.read_bytes())
+    copy = output / "project.toml"
+    if project.text is None:
+        copy.unlink(missing_ok=True)  # of an earlier run
+    elif project.file != copy.absolute():
+        write_file(copy, project.text)
     validation: Mapping[str, Any] | None = None
     if project.validate_ is not None:
         with this.stage("validate"):
@@ -215,9 +238,8 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     record = build_record(
         project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
     )
-    names = [f"{p.name}.{kind}" for p in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")]
-    files = [output / name for name in (*names, "targets.gpkg", ARRAYS, REST, "project.toml")]
-    record["outputs"] = output_checksums(output, [path for path in files if path.exists()])
+    record["inputs"] = this.inputs
+    record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])
     return _finish(this, record)
 
 

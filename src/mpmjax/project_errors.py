@@ -105,7 +105,7 @@ def _siblings(loc: Sequence[str | int], model: type[BaseModel]) -> set[str]:
         tagged = {m for m in found | models if part in _tags(m)}
         models = tagged or found or models
     keys = {info.alias or name for m in models for name, info in m.model_fields.items()}
-    return keys - {"folder", "file"}
+    return keys - {"folder", "file", "text"}
 
 
 def _annotation(model: type[BaseModel], key: str | int) -> Any:

@@ -148,7 +148,7 @@ MembershipSpec = Annotated[
 
 
 def sense(spec: MembershipSpec) -> int | None:
-    """+1 where membership rises with the value, -1 where it falls, 0 for neither; None: the layer's direction decides."""
+    """+1 where membership rises with the value, -1 where it falls, 0 neither; None: the direction decides."""
     match spec:
         case Linear(lo=float(lo), hi=float(hi)):  # Power too
             return 1 if lo < hi else -1

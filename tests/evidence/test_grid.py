@@ -18,7 +18,7 @@ from rasters import LEFT, TOP, UTM, awkward, make_grid, write_on
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.grid import require_overlap, resolve_grid, utm_zone
 from mpmjax.evidence.raster import RasterSource, inspect_raster
-from mpmjax.project import GridSection
+from mpmjax.project_sections import GridSection
 from mpmjax.types import Grid
 
 

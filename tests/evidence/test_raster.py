@@ -17,7 +17,8 @@ from scipy.ndimage import map_coordinates
 from tolerances import RESAMPLING, assert_close, assert_same_bits
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster import align, choose_resampling, inspect_raster
+from mpmjax.evidence.raster import inspect_raster
+from mpmjax.evidence.warp import align, choose_resampling
 from mpmjax.types import Grid
 
 GRID = make_grid(90, 300)

@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp
 from rasters import LEFT, TOP, UTM, aligned, awkward, make_grid, open_layer, values_of, write_on
 from tolerances import assert_same_bits
 
-from mpmjax.evidence.raster import align
+from mpmjax.evidence.warp import align
 from mpmjax.types import Grid
 
 GRID = make_grid(90, 300)

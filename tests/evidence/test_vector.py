@@ -230,15 +230,31 @@ def test_a_file_without_features(tmp_path: Path) -> None:
 
 
 def test_cells_that_may_be_nearer_to_something_unseen_are_counted(tmp_path: Path) -> None:
-    path = save(tmp_path / "dot.gpkg", [at(60, 45)])
+    dot, out = at(60, 45), tmp_path / "d.tif"
+    alone = save(tmp_path / "dot.gpkg", [dot])
+    path = save(tmp_path / "dots.gpkg", [dot, Point(dot.x + 4_000.0, dot.y)])
 
-    def notes(search_distance: float) -> list[str]:
-        out = tmp_path / "d.tif"
-        return vector_distance(path, GRID, out, search_distance=search_distance, name="dot", scratch=tmp_path)
+    def notes(source: Path, search_distance: float | None) -> list[str]:
+        return vector_distance(source, GRID, out, search_distance=search_distance, name="dot", scratch=tmp_path)
 
-    (note,) = notes(0.0)
+    (note,) = notes(path, 0.0)
     assert "of 10800 cells may have a nearer feature" in note
-    assert notes(4000.0) == []
+    assert notes(path, 4000.0) == []
+    assert notes(alone, 0.0) == [], "the file holds nothing farther out"
+
+
+def test_by_default_the_search_goes_as_far_as_matters(tmp_path: Path) -> None:
+    xmin, ymin, xmax, ymax = GRID.bounds
+    outside = [Point(xmax + 130.0, (ymin + ymax) / 2), Point(xmin - 1_000.0, ymax), Point(xmin - 90_000.0, ymax)]
+    path = save(tmp_path / "dots.gpkg", [Point(xmin + 5.0, ymin + 5.0), *outside])
+    results = []
+    for search in (None, 100_000.0):
+        notes = vector_distance(path, GRID, tmp_path / "d.tif", search_distance=search, name="dots", scratch=tmp_path)
+        assert notes == []
+        with rasterio.open(tmp_path / "d.tif") as dataset:
+            results.append(dataset.read(1))
+    np.testing.assert_array_equal(*results)
+    assert results[0][:, -1].min() < 200.0
 
 
 def test_strips_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

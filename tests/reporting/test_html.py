@@ -165,7 +165,7 @@ def test_validation_marks_the_best_and_says_when_a_rival_is_better(page: Page) -
     found = view.validation(full_record())
     assert found is not None
     assert [row["name"] for row in found["rows"]] == [
-        "prospectivity", "favourability", "anomaly", "fuzzy gamma overlay", "PCA reconstruction",
+        "prospectivity", "favourability", "anomaly", "fuzzy gamma overlay", "pca",
     ]  # fmt: skip
     assert found["rows"][0]["cells"][0] == ("0.83", False)
     assert found["rows"][3]["cells"][0] == ("0.87", True)

@@ -13,7 +13,7 @@ from tolerances import SCORER, assert_close, assert_same_bits
 
 from mpmjax.autoencoder.checkpoint import load_screener, save_screener
 from mpmjax.ops.lstm import Scorer
-from mpmjax.project import ModelSection
+from mpmjax.project_sections import ModelSection
 from mpmjax.reference.lstm import ecdf, score
 from mpmjax.scoring.favourability import QUANTILES
 from mpmjax.stages.confidence import confidence

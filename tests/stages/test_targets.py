@@ -17,7 +17,7 @@ from affine import Affine
 from rasterio.warp import transform as warp
 from scipy import ndimage
 
-from mpmjax.project import TargetsSection
+from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import BINS
 from mpmjax.stages.targets import SMALLEST_CELLS, targets
 from mpmjax.stream.tiles import strips

@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import pyproj
 from affine import Affine
 from rasterio.crs import CRS
 
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.raster import RasterSource, bounds_between, parse_crs
-from mpmjax.project import GridSection
+from mpmjax.project_sections import GridSection
 from mpmjax.types import Grid
 
 
@@ -71,6 +72,37 @@ def _require_metres(crs: CRS, what: str, source: RasterSource | None) -> None:
         f"{what} is {kind}; distances and areas need a projected CRS in metres. "
         f"State crs and resolution (in metres) in [grid], {hint}."
     )
+
+
+def distortion(grid: Grid) -> list[str]:
+    """How far the grid's CRS stretches the ground there: a note from 1 % in length on.
+
+    Raises:
+        ProjectError: more than 10 %: distances and areas would be wrong (as in Web Mercator far from the equator).
+    """
+    xmin, ymin, xmax, ymax = grid.bounds
+    xs, ys = (
+        np.array([xmin, xmin, xmax, xmax, (xmin + xmax) / 2]),
+        np.array([ymin, ymax, ymin, ymax, (ymin + ymax) / 2]),
+    )
+    crs = pyproj.CRS.from_user_input(grid.crs)
+    lon, lat = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True).transform(xs, ys)
+    factors = pyproj.Proj(crs).get_factors(lon, lat)
+    scales = np.sqrt(np.abs(np.asarray(factors.areal_scale, np.float64)))
+    scales = scales[np.isfinite(scales)]
+    worst = float(np.abs(scales - 1.0).max()) if scales.size else 0.0
+    middle = np.isfinite(lon[4]) and np.isfinite(lat[4])
+    hint = f'for example crs = "{utm_zone(lon[4], lat[4])}"' if middle else "for example the UTM zone of the area"
+    if worst > 0.1:
+        raise ProjectError(
+            f"[grid] crs = {grid.crs[:60]} stretches lengths by up to {worst:.0%} on this grid; distances and areas "
+            f"would be wrong. Choose one made for the area, {hint}."
+        )
+    if worst > 0.01:
+        return [
+            f"[grid] crs = {grid.crs[:60]} stretches lengths by up to {worst:.1%} on this grid; so are areas in km2."
+        ]
+    return []
 
 
 def utm_zone(lon: float, lat: float) -> str:

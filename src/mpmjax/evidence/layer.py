@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from mpmjax.evidence.raster import RasterSource
-from mpmjax.project import LayerSection
 from mpmjax.project_membership import sense
+from mpmjax.project_sections import LayerSection
 from mpmjax.types import Layer
 
 DIRECTIONS = {"high": 1, "low": -1, "none": 0}

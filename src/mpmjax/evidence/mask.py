@@ -10,8 +10,9 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster import align, inspect_raster
+from mpmjax.evidence.raster import inspect_raster
 from mpmjax.evidence.vector import read_features
+from mpmjax.evidence.warp import align
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
 from mpmjax.stream.reader import RASTER_DRIVERS, StackReader
 from mpmjax.stream.tiles import strips

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def vector_distance(
     out: Path,
     *,
     where: str | None = None,
-    search_distance: float = 0.0,
+    search_distance: float | None = None,
     crs: str | None = None,
     name: str,
     scratch: Path,
@@ -100,7 +101,8 @@ def vector_distance(
 
     Args:
         out: the file to write: float32, metres, >= 0, no nodata.
-        search_distance: how far beyond the grid features are looked for, in metres, >= 0.
+        search_distance: how far beyond the grid features are looked for, in metres, >= 0; None: as far as matters. What
+            a first pass over the grid's own features gives as the largest distance bounds that, so a second is exact.
         where, crs, name: as in `read_features`.
         scratch: folder for an intermediate file.
 
@@ -111,22 +113,14 @@ def vector_distance(
         DataError: as `read_features`.
         DiskError: a file cannot be written.
     """
-    features = read_features(path, grid, where=where, pad=search_distance, crs=crs, name=name)
-    left, above, right, below = _margins(features.geometries, grid, search_distance)
-    shape = (above + grid.height + below, left + grid.width + right)
-    burn = _burner(features.geometries, grid.transform @ Affine.translation(-left, -above), shape[1])
-    window = (above, left, grid.height, grid.width)
-    uncertain = 0
-
-    def make(write: Callable[[int, np.ndarray], None]) -> None:
-        def count_and_write(row: int, block: np.ndarray) -> None:
-            nonlocal uncertain
-            uncertain += int((block > search_distance + _to_edge(grid, row, len(block))).sum())
-            write(row, block)
-
-        distance(burn, shape, grid.cell_size, count_and_write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
-
-    write_layer(out, grid, "float32", make, nodata=None)
+    near = partial(read_features, path, grid, where=where, crs=crs, name=name)
+    features = near(pad=search_distance or 0.0)
+    uncertain, farthest = _write_distance(features, grid, out, search_distance or 0.0, scratch)
+    if search_distance is None and uncertain and not features.complete:
+        search_distance = farthest
+        features = near(pad=search_distance)
+        _write_distance(features, grid, out, search_distance, scratch)
+        uncertain = 0
     notes = list(features.notes)
     if uncertain and not features.complete:
         notes.append(
@@ -134,6 +128,27 @@ def vector_distance(
             f"than {search_distance:g} m outside the grid, where none is looked for; raise search_distance if needed."
         )
     return notes
+
+
+def _write_distance(features: Features, grid: Grid, out: Path, search: float, scratch: Path) -> tuple[int, float]:
+    """Write the distance; count the cells that may have a nearer feature beyond `search`; and the largest distance."""
+    left, above, right, below = _margins(features.geometries, grid, search)
+    shape = (above + grid.height + below, left + grid.width + right)
+    burn = _burner(features.geometries, grid.transform @ Affine.translation(-left, -above), shape[1])
+    window = (above, left, grid.height, grid.width)
+    uncertain, farthest = 0, 0.0
+
+    def make(write: Callable[[int, np.ndarray], None]) -> None:
+        def count_and_write(row: int, block: np.ndarray) -> None:
+            nonlocal uncertain, farthest
+            uncertain += int((block > search + _to_edge(grid, row, len(block))).sum())
+            farthest = max(farthest, float(block.max()))
+            write(row, block)
+
+        distance(burn, shape, grid.cell_size, count_and_write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
+
+    write_layer(out, grid, "float32", make, nodata=None)
+    return uncertain, farthest
 
 
 def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:

@@ -61,7 +61,9 @@ class Scorer:
             # Fresh padded arrays each time: jit may alias a host array, so none is reused while its result is pending.
             x, m = np.zeros((layers, CHUNK), np.float32), np.zeros((layers, CHUNK), bool)
             x[:, : stop - start], m[:, : stop - start] = mu[:, start:stop], valid[:, start:stop]
-            result = program(self._arrays, x, m)
+            # Some accelerators multiply in fewer digits unless told otherwise.
+            with jax.default_matmul_precision("highest"):
+                result = program(self._arrays, x, m)
             parts.append({name: np.asarray(values)[..., : stop - start] for name, values in result.items()})
         if not parts:
             empty = jax.eval_shape(

@@ -21,6 +21,8 @@ from mpmjax.types import Layer, Membership
 
 _TABLE_DTYPES = ("uint8", "int8", "uint16", "int16")
 _KERNEL_DTYPES = ("int32", "uint32", "int64", "float32", "float64")
+DTYPES = _TABLE_DTYPES + _KERNEL_DTYPES
+"""Of the files that can be evidence."""
 
 _TRANSFORMS = {"none": 0, "log": 1, "sqrt": 2}
 _HEDGES = {"none": 0, "very": 1, "somewhat": 2}
@@ -117,10 +119,10 @@ def membership(values: Sequence[np.ndarray], valid: np.ndarray, plan: Membership
 
 
 def _plan(layer: Layer, fitted: Membership) -> LayerPlan:
-    if layer.dtype not in _TABLE_DTYPES + _KERNEL_DTYPES:
+    if layer.dtype not in DTYPES:
         raise DataError(
             f"Layer {layer.name!r} ({layer.path}, band {layer.band}) holds {layer.dtype}, for which no membership is "
-            f"computed; allowed: {', '.join(_TABLE_DTYPES + _KERNEL_DTYPES)}. Convert it, for example with "
+            f"computed; allowed: {', '.join(DTYPES)}. Convert it, for example with "
             "gdal_translate -ot Float32."
         )
     dtype = np.dtype(layer.dtype)

@@ -28,13 +28,13 @@ def build_record(
     command: str,
     times: Mapping[str, float],
 ) -> dict[str, Any]:
-    """The record without checksums of outputs, which exist only when the outputs do."""
+    """The record without checksums: of inputs they are taken when those are read, of outputs when they exist."""
     grid, groups = evidence.grid, dict(screener.diagnostics["groups"])
     k = int(groups["k"])
     groups["share"] = [float(n) / max(screening.valid_cells, 1) for n in screening.group_cells[1 : k + 1]]
     return {
         "project": {"name": project.project.name, "description": project.project.description},
-        "settings": project.model_dump(mode="json", by_alias=True, exclude={"folder", "file"}),
+        "settings": project.model_dump(mode="json", by_alias=True, exclude={"folder", "file", "text"}),
         "version": importlib.metadata.version("mpmjax"),
         "command": command,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -59,7 +59,6 @@ def build_record(
         "validation": validation,
         "warnings": [*evidence.notes, *screener.diagnostics["notes"]],
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
-        "inputs": input_checksums(project, _named(project)),
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     }
 
@@ -76,13 +75,8 @@ def grid_record(grid: Grid) -> dict[str, Any]:
     }
 
 
-def _named(project: Project) -> list[Path]:
-    named = [section.source for section in project.layers]
-    return named + [path for path in (project.grid.mask, project.validate_ and project.validate_.occurrences) if path]
-
-
 def input_checksums(project: Project, named: Iterable[Path]) -> dict[str, str]:
-    """sha256 of files that the project names, by that name; also of a shapefile's companions, a geodatabase's files."""
+    """sha256 of files that the project names, by that name; also of their companions, and a geodatabase's files."""
     sums: dict[str, str] = {}
     for name in named:
         path = project.path(name)
@@ -94,9 +88,9 @@ def input_checksums(project: Project, named: Iterable[Path]) -> dict[str, str]:
 def _with_companions(path: Path) -> Iterable[Path]:
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
-    if path.suffix.lower() != ".shp":
-        return [path]
-    return sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.suffix.lower() in (".shp", ".shx", ".dbf", ".prj"))
+    same_stem = (path.with_suffix(suffix) for suffix in (".shx", ".dbf", ".prj", ".cpg", ".hdr", ".tfw", ".wld"))
+    beside = (path.with_name(path.name + suffix) for suffix in (".aux.xml", ".msk"))
+    return [path, *(p for p in (*same_stem, *beside) if p.is_file())]
 
 
 def output_checksums(folder: Path, files: Iterable[Path]) -> dict[str, str]:

@@ -135,7 +135,7 @@ def layers(record: Record) -> list[dict[str, str]]:
             "name": words.printable(layer.get("name")),
             "source": words.printable(layer.get("source") or ""),
             "role": words.printable(layer.get("role") or words.DASH),
-            "direction": words.DIRECTIONS.get(layer.get("direction") or 0, words.DASH),
+            "direction": _direction(layer),
             "weight": words.plain(layer.get("weight")),
             "membership": words.membership(layer.get("membership")),
             "missing": words.percent(layer.get("missing_share"), 1),
@@ -145,6 +145,13 @@ def layers(record: Record) -> list[dict[str, str]]:
         }
         for number, layer in enumerate(record.get("layers") or (), start=1)
     ]
+
+
+def _direction(layer: Record) -> str:
+    """What is favourable; a bell or a table has no high or low."""
+    if layer.get("direction") and (layer.get("membership") or {}).get("kind") in ("gaussian", "near", "category"):
+        return "favourable as its membership says"
+    return words.DIRECTIONS.get(layer.get("direction") or 0, words.DASH)
 
 
 def model(record: Record) -> dict[str, Any] | None:

@@ -31,11 +31,6 @@ _TRANSFORMS = {"log": "of log₁₀", "sqrt": "of the square root"}
 _HEDGES = {"very": "very (μ²)", "somewhat": "somewhat (√μ)"}
 _METHODS = {
     "gamma": "fuzzy gamma overlay",
-    "gamma_n": "fuzzy gamma, normalised",
-    "pca": "PCA reconstruction",
-    "mahalanobis": "Mahalanobis distance",
-    "kmeans": "k-means distance",
-    "dense": "dense autoencoder",
 }
 
 

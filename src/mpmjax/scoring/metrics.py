@@ -92,7 +92,8 @@ def auc_interval(counts: RankCounts, draws: int, seed: int = 0, level: float = 0
     """Bootstrap interval of the AUC over occurrences (the background, all other cells, is not resampled)."""
     scores = _pair_scores(counts)
     rng = np.random.default_rng(seed)
-    means = scores[rng.integers(0, len(scores), (draws, len(scores)))].mean(axis=1)
+    # One draw at a time: label rasters have hundreds of thousands of cells, and all draws at once would hold gigabytes.
+    means = [scores[rng.integers(0, len(scores), len(scores))].mean() for _ in range(draws)]
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 

@@ -7,14 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mpmjax.errors import MpmError
-from mpmjax.evidence.grid import require_overlap, resolve_grid
+from mpmjax.evidence.grid import distortion, require_overlap, resolve_grid
 from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
-from mpmjax.evidence.raster import RasterSource, choose_resampling, inspect_raster
+from mpmjax.evidence.raster import RasterSource, inspect_raster
 from mpmjax.evidence.scan import judge, scan
 from mpmjax.evidence.vector import read_features
-from mpmjax.project import LayerSection, Project
+from mpmjax.evidence.warp import choose_resampling
+from mpmjax.project import Project
+from mpmjax.project_sections import LayerSection
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster
 from mpmjax.stream.tiles import strips
@@ -52,6 +54,7 @@ def check(project: Project) -> Findings:
     try:
         grid = resolve_grid(project.grid, list(rasters.values()))
         require_overlap(list(rasters.values()), grid)
+        found.warnings += distortion(grid)
     except MpmError as error:
         found.errors.append(str(error))
         return found
@@ -109,7 +112,7 @@ def _vectors_and_points(project: Project, grid: Grid, mask: Path | None, found: 
                 project.path(section.source),
                 grid,
                 where=section.where,
-                pad=section.search_distance,
+                pad=section.search_distance or 0.0,
                 crs=section.crs,
                 name=section.name,
             )

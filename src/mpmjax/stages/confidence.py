@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mpmjax.ops.lstm import Scorer
-from mpmjax.project import ModelSection
+from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.anomaly import SMALLEST_SCALE
 from mpmjax.scoring.favourability import ecdf_knots
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mpmjax.project import ModelSection
+from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.groups import find_groups, gaussians
 from mpmjax.types import Ensemble, FuzzySample, Grouping
 

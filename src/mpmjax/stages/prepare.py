@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from mpmjax.errors import DataError
-from mpmjax.evidence.grid import require_overlap, resolve_grid
+from mpmjax.evidence.grid import distortion, require_overlap, resolve_grid
 from mpmjax.evidence.layer import direction, raster_layer
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
-from mpmjax.evidence.raster import RasterSource, align, choose_resampling, inspect_raster
+from mpmjax.evidence.raster import RasterSource, inspect_raster
 from mpmjax.evidence.scan import judge, scan
 from mpmjax.evidence.vector import vector_distance
-from mpmjax.project import LayerSection, Project
+from mpmjax.evidence.warp import align, choose_resampling
+from mpmjax.products import PRODUCTS
+from mpmjax.project import Project
+from mpmjax.project_sections import LayerSection
+from mpmjax.stream.files import require_disk
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Evidence, Grid, Layer, Occurrences, Tile
 
@@ -38,8 +40,10 @@ def prepare(project: Project, scratch: Path) -> Evidence:
     }
     grid = resolve_grid(project.grid, list(rasters.values()))
     require_overlap(list(rasters.values()), grid)
+    notes = distortion(grid)
+    _require_disk(project, rasters, grid, scratch)
     facts = {name: scan(source, raster_layer(project.layer(name), source)) for name, source in rasters.items()}
-    notes = [note for name, source in rasters.items() for note in judge(source, facts[name])]
+    notes += [note for name, source in rasters.items() for note in judge(source, facts[name])]
     mask = None if project.grid.mask is None else prepare_mask(project.path(project.grid.mask), grid, scratch)
     occurrences = None
     if project.validate_ is not None:
@@ -64,6 +68,18 @@ def prepare(project: Project, scratch: Path) -> Evidence:
     return evidence
 
 
+def _require_disk(project: Project, rasters: dict[str, RasterSource], grid: Grid, scratch: Path) -> None:
+    """Refuse, before the first cell is written, a grid whose layers and maps the disk cannot hold.
+
+    Raises:
+        DiskError: says how much is missing.
+    """
+    copied = sum(4 for s in project.layers if s.derive is not None or not rasters[s.name].lies_on(grid))
+    maps = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS)
+    size = f"a grid of {grid.width} x {grid.height} cells"
+    require_disk(scratch, grid.width * grid.height * (copied + maps), size)
+
+
 def _require_scored(evidence: Evidence, occurrences: Occurrences, min_coverage: float) -> None:
     """One occurrence at least must lie where enough layers have data, or the run would fail at its end."""
     with StackReader(evidence.grid, evidence.layers) as reader:
@@ -78,8 +94,6 @@ def _require_scored(evidence: Evidence, occurrences: Occurrences, min_coverage: 
 
 def _align(project: Project, section: LayerSection, source: RasterSource, grid: Grid, scratch: Path) -> Layer:
     layer = raster_layer(section, source)
-    if np.dtype(source.dtype).kind not in "iuf":
-        raise DataError(f"layer {section.name!r}: {source.path}: values of type {source.dtype} cannot be evidence.")
     resampling = choose_resampling(source, grid, section.role, section.resampling)
     return align(source, grid, layer, resampling, scratch)
 

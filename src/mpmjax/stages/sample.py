@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mpmjax.errors import DataError
+from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map, worker_count
-from mpmjax.stream.reader import StackReader
+from mpmjax.stream.reader import StackReader, open_raster
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Evidence, Sample, Slab, Tile
 
@@ -24,7 +25,7 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
 
     Each cell's priority is a hash of its place and the seed, and the smallest priorities win: no pass for counting,
     and no dependence on the order of reading. On more than 1,024 blocks of 256 x 256 cells, one block of each of
-    1,024 equal runs is read.
+    1,024 equal runs of those that hold some of the study area is read.
 
     Args:
         size: n, number of cells wanted.
@@ -33,7 +34,7 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
     Raises:
         DataError: no valid cell, or a layer that is empty or constant where the study area is.
     """
-    blocks = _spread(cut(evidence.grid.shape, BLOCK), seed)
+    blocks = _spread(_inside(cut(evidence.grid.shape, BLOCK), evidence), seed)
     kept: list[Drawn] = []
     seen, pending = 0, 0
     with StackReader(evidence.grid, evidence.layers, evidence.mask) as reader:
@@ -55,6 +56,14 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
     rows, cols = np.divmod(cells[order], evidence.grid.width)
     _refuse_empty(values, evidence)
     return Sample(values[order], rows, cols, seen)
+
+
+def _inside(blocks: list[Tile], evidence: Evidence) -> list[Tile]:
+    """Blocks that hold some of the study area; where all blocks are read anyway, all of them."""
+    if evidence.mask is None or len(blocks) <= BLOCKS:
+        return blocks
+    with open_raster(evidence.mask) as mask:
+        return [block for block in blocks if mask.read(1, window=window_of(block)).any()]
 
 
 def _spread(blocks: list[Tile], seed: int) -> list[Tile]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
 from mpmjax.products import PRODUCTS
-from mpmjax.project import StreamSection
+from mpmjax.project_sections import StreamSection
 from mpmjax.scoring.thresholds import BINS, bin_of
 from mpmjax.stream.files import require_disk
 from mpmjax.stream.prefetch import ordered_map, worker_count
@@ -38,14 +38,11 @@ def screen(
         progress: called with (tiles done, tiles in all).
 
     Raises:
-        ScreenerError: the layers are not those that the Screener was fitted on.
         MemoryLimitError, DiskError: the work does not fit; said before it starts.
         TileError: a tile cannot be read.
         DataError: no cell could be scored.
     """
-    require_layers(screener, evidence)
-    require_room(evidence, stream, scratch)
-    workers = worker_count(stream.workers)
+    workers = require_room(evidence, stream, scratch)
     plan = plan_memberships(evidence.layers, screener.memberships)
     scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
     tiles = cut(evidence.grid.shape, stream.tile)
@@ -100,17 +97,40 @@ def score_slab(
     return scored, maps
 
 
-def require_layers(screener: Screener, evidence: Evidence) -> None:
-    """Refuse, with a ScreenerError, layers that are not those that the Screener was fitted on."""
+def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[str]) -> None:
+    """Refuse layers that are not those that the Screener was fitted on, or are meant otherwise.
+
+    Args:
+        transforms: the project's, a layer each.
+
+    Raises:
+        ScreenerError: names the layer, and what the fit and the project say.
+    """
     if screener.layer_names != tuple(layer.name for layer in evidence.layers):
         raise ScreenerError(
             f"The Screener was fitted on the layers {', '.join(screener.layer_names)}; the project has "
             f"{', '.join(layer.name for layer in evidence.layers)}. Names and order must be the same."
         )
+    # A membership in values themselves (large, small, category) carries no transform, whatever the project says.
+    fitted = (m.transform for m in screener.memberships)
+    for layer, record, stated, own in zip(evidence.layers, screener.layers, transforms, fitted, strict=True):
+        here = {"role": layer.role, "direction": layer.direction, "weight": layer.weight}
+        there = {key: record[key] for key in here}
+        if own != "none":
+            here["transform"], there["transform"] = stated, own
+        for key, value in here.items():
+            if value != there[key]:
+                raise ScreenerError(
+                    f"layer {layer.name!r}: the Screener was fitted with {key} {there[key]!r}, the project says "
+                    f"{value!r}. A Screener is used as it was fitted: make the project agree, or fit again."
+                )
 
 
-def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> None:
+def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> int:
     """Estimate the memory and disk of a screening pass; to be asked before a long fit, not after it.
+
+    Returns:
+        The number of workers: as stated, else as many as there are cores and fit into [stream] max_memory.
 
     Raises:
         MemoryLimitError: the tiles that the workers hold do not fit into [stream] max_memory.
@@ -118,15 +138,18 @@ def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> No
     """
     cells = evidence.grid.width * evidence.grid.height
     require_disk(scratch, cells * sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS), "screening")
-    workers, layers = worker_count(stream.workers), len(evidence.layers)
+    layers = len(evidence.layers)
     raw = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
     # Raw values twice (tile and compacted), masks twice, memberships, maps and scores twice.
     cell = 2 * raw + 2 * layers + 5 * layers + 2 * (sum(np.dtype(p.dtype).itemsize for p in PRODUCTS) + 16)
     side = min(stream.tile, max(evidence.grid.shape))
-    needed = BASE_MEMORY + cell * side * side * (workers + 1)
-    if needed > stream.max_memory_bytes:
+    slots = (stream.max_memory_bytes - BASE_MEMORY) // (cell * side * side)  # one is that of the writer
+    workers = stream.workers or max(1, min(worker_count(None), slots - 1))
+    if slots < workers + 1:
+        needed = BASE_MEMORY + cell * side * side * (workers + 1)
         raise MemoryLimitError(
             f"[stream] tile = {stream.tile} with {layers} layers and {workers} workers needs about "
             f"{needed / 2**30:.1f} GiB, max_memory is {stream.max_memory}. "
             "Use a smaller tile or fewer workers, or allow more."
         )
+    return workers

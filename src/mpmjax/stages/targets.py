@@ -17,7 +17,7 @@ from shapely.geometry import shape
 
 from mpmjax.ops.label import Components, label
 from mpmjax.products import CLASSES
-from mpmjax.project import TargetsSection
+from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import SHARES, threshold_of_share
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster

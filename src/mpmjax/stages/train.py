@@ -13,7 +13,7 @@ from mpmjax.autoencoder.training import (
 )
 from mpmjax.errors import DataError
 from mpmjax.ops.lstm import Scorer
-from mpmjax.project import ModelSection
+from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.anomaly import residual_scale
 from mpmjax.types import Ensemble, FuzzySample
 
