@@ -95,7 +95,8 @@ def test_a_table_made_from_the_labels_is_no_evidence(tmp_path: Path, layer: str)
     """Whoever lets it in judges the deposits by the deposits."""
     table = weights_table(tmp_path).name
     lines = ["[project]", 'name = "leak"', "[grid]", 'crs = "EPSG:7845"', "resolution = 1000.0"]
-    lines += ["bounds = [650000.0, -2440000.0, 740000.0, -2350000.0]", "[[layers]]", 'name = "weights"', f'source = "{table}"', layer]
+    lines += ["bounds = [650000.0, -2440000.0, 740000.0, -2350000.0]"]
+    lines += ["[[layers]]", 'name = "weights"', f'source = "{table}"', layer]
     lines += ["[[layers]]", 'name = "again"', f'source = "{table}"', layer]
     (tmp_path / "project.toml").write_text("\n".join(lines), encoding="utf-8")
     said: Said = command_line("run", tmp_path / "project.toml", "-o", tmp_path / "out")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -146,7 +147,9 @@ def _kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Labels of the best of RESTARTS fits."""
     fits = (_fit_quietly(KMeans(k, random_state=seed + restart), points) for restart in range(RESTARTS))
     best = min(fits, key=_inertia)
-    return np.asarray(best.transform(points)).argmin(axis=1)
+    # With fewer different cells than groups, centres fall together, and which one is nearer is a matter of rounding.
+    centres = np.unique(np.round(best.cluster_centers_, 6), axis=0)
+    return cdist(points, centres).argmin(axis=1)
 
 
 def _inertia(fitted: KMeans) -> float:
