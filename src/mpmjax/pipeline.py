@@ -29,6 +29,7 @@ from mpmjax.stages.targets import targets
 from mpmjax.stages.train import train
 from mpmjax.stages.validate import validate as judge_maps
 from mpmjax.stream.files import output_folder, write_file
+from mpmjax.stream.memory import steady_heap
 from mpmjax.stream.reader import gdal_environment
 from mpmjax.types import Evidence, Screener
 
@@ -187,6 +188,7 @@ def read_record(output: Path) -> dict[str, Any]:
 
 @contextmanager
 def _workspace(this: Run) -> Iterator[Path]:
+    steady_heap()
     with gdal_environment(), output_folder(this.output) as scratch:
         yield scratch
 
