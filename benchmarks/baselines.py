@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
+from scipy import ndimage, signal
 
 from benchmarks.gate import Missing
 from mpmjax.types import Membership
@@ -141,6 +141,31 @@ def opencv_distance(features: np.ndarray, cell_size: tuple[float, float]) -> Cal
         cv2.setNumThreads(1)
         size = np.float32(cell_size[0])
         return lambda: cv2.distanceTransform(background, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * size
+
+    return with_library("cv2", "opencv-python-headless", build)
+
+
+def _kernel(cells: int, kernel: str, size: float) -> np.ndarray:
+    """Weights float64 [2 cells + 1, 2 cells + 1] of a circle on square cells, per area of a cell."""
+    away = np.arange(-cells, cells + 1)
+    rest = 1.0 - (away[:, None] ** 2 + away**2) / cells**2
+    weights = (rest >= 0.0) * (1.0 if kernel == "uniform" else rest**2)
+    return weights / (weights.sum() * size * size)
+
+
+def scipy_density(amounts: np.ndarray, cells: int, kernel: str, size: float) -> Call:
+    """scipy.signal.oaconvolve: Fourier transforms of blocks."""
+    weights = _kernel(cells, kernel, size)
+    return lambda: signal.oaconvolve(amounts, weights, mode="same")
+
+
+def opencv_density(amounts: np.ndarray, cells: int, kernel: str, size: float) -> Call | Missing:
+    """cv2.filter2D in float32, by Fourier transform where the kernel is large."""
+    weights, floats = _kernel(cells, kernel, size).astype(np.float32), amounts.astype(np.float32)
+
+    def build(cv2: ModuleType) -> Call:
+        cv2.setNumThreads(1)
+        return lambda: cv2.filter2D(floats, cv2.CV_32F, weights, borderType=cv2.BORDER_CONSTANT)
 
     return with_library("cv2", "opencv-python-headless", build)
 

@@ -13,12 +13,14 @@ import numpy as np
 
 from benchmarks import baselines, inputs, scorer_baselines
 from benchmarks.gate import Case, Missing, Verdict, close
+from mpmjax.ops.density import density_in_memory
 from mpmjax.ops.distance import distance_in_memory
 from mpmjax.ops.label import label as op_label
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import membership as op_membership
 from mpmjax.ops.membership import plan_memberships
 from mpmjax.ops.overlay import overlay as op_overlay
+from mpmjax.reference.density import density as reference_density
 from mpmjax.reference.distance import distance as reference_distance
 from mpmjax.reference.label import label as reference_label
 from mpmjax.reference.lstm import score as reference_score
@@ -142,6 +144,48 @@ def _judge_distance(got: np.ndarray, wanted: np.ndarray) -> Verdict:
     return close(np.asarray(got, np.float64) / scale, wanted / scale, ULP)
 
 
+def density(rng: np.random.Generator, side: int) -> tuple[Case, ...]:
+    """Length of faults and share of patches within 20 cells, by both kernels, and within 80 by the costlier one."""
+    lengths = np.where(inputs.faults(rng, side), rng.uniform(0.0, 42.0, (side, side)), 0.0)
+    cover = inputs.patches(rng, side, share=0.2, blur=8.0).astype(np.float64)
+    everywhere = rng.random((side, side))
+
+    def case(variant: str, amounts: np.ndarray, kernel: str, cells: int) -> Case:
+        radius = 30.0 * cells
+        return Case(
+            variant=f"{variant}, {kernel}, radius {cells} cells",
+            unit="cells",
+            work=side * side,
+            bytes_moved=side * side * 12,
+            operations=0,
+            op=lambda: density_in_memory(amounts, (30.0, 30.0), radius=radius, kernel=kernel),
+            reference=lambda: reference_density(amounts, (30.0, 30.0), radius, kernel),
+            judge=_judge_density,
+            why="of the largest: exact sums or sums of positive float64, rounded to float32 once",
+            rivals={
+                "scipy oaconvolve": baselines.scipy_density(amounts, cells, kernel, 30.0),
+                "OpenCV filter2D": baselines.opencv_density(amounts, cells, kernel, 30.0),
+            },
+            rival_tolerance=1e-5,
+            clock_reference=False,
+        )
+
+    return (
+        case("faults", lengths, "uniform", 20),
+        case("faults", lengths, "quartic", 20),
+        case("faults", lengths, "quartic", 80),
+        case("20 % in patches", cover, "uniform", 20),
+        case("20 % in patches", cover, "quartic", 20),
+        case("noise everywhere", everywhere, "uniform", 20),
+        case("noise everywhere", everywhere, "quartic", 20),
+    )
+
+
+def _judge_density(got: np.ndarray, wanted: np.ndarray) -> Verdict:
+    """Error relative to the largest density: rivals by Fourier transform leave traces where nothing is."""
+    return close(np.asarray(got, np.float64) / wanted.max(), wanted / wanted.max(), ULP)
+
+
 def label(rng: np.random.Generator, side: int) -> tuple[Case, ...]:
     """The best 2 % of an area as smooth patches, and noise where clusters are largest and most ragged."""
 
@@ -244,6 +288,7 @@ CASES: dict[str, Callable[[np.random.Generator, int], tuple[Case, ...]]] = {
     "membership": membership,
     "overlay": overlay,
     "distance": distance,
+    "density": density,
     "label": label,
     "lstm": lstm,
 }

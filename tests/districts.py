@@ -296,11 +296,19 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def outputs(folder: Path) -> dict[str, str]:
+    """digests of an output folder, but for the prepared layers in it."""
+    return {name: digest for name, digest in digests(folder).items() if not name.startswith("evidence/")}
+
+
 def assert_whole(folder: Path, project: Path) -> dict[str, Any]:
     """run.json tells the truth about every file beside it and every file it was made from; returns the record."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    found = digests(folder)
+    found = outputs(folder)
     assert set(found) == FILES, f"missing or left over: {set(found) ^ FILES}"
+    prepared = [layer["provenance"]["prepared"] for layer in record["layers"]]
+    for kept in filter(None, prepared):
+        assert kept["sha256"] == digests(folder / "evidence")[kept["file"]]
     assert record["outputs"] == {name: digest for name, digest in found.items() if name != "run.json"}
     named = tomllib.loads(project.read_text(encoding="utf-8"))
     inputs = {section["source"] for section in named["layers"]} | {named["grid"]["mask"]}

@@ -14,7 +14,7 @@ from districts import write_raster
 from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.raster import RasterSource, inspect_raster
 from mpmjax.evidence.warp import align
-from mpmjax.project_sections import LayerSection
+from mpmjax.project_layers import LayerSection
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Grid, Layer, Tile
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -21,6 +22,7 @@ from districts import (
     corner,
     edit,
     make_district,
+    outputs,
     read,
     write_raster,
     write_vector,
@@ -30,6 +32,7 @@ from shapely.geometry import Point
 
 from mpmjax.project import load_project
 from mpmjax.stages.prepare import prepare
+from mpmjax.stream.cache import Cache
 
 COLUMNS, ROWS = 80, 24
 """A screen: a message must fit on it."""
@@ -196,7 +199,9 @@ def assert_a_sentence(said: Said, status: int) -> str:
     message = said.err[said.err.index("Error: ") :]
     assert rows_on_screen(message) <= ROWS
     assert max(map(len, message.splitlines())) <= 600, "no line without an end"
-    assert message.strip()[-1] in ".?)", "a whole sentence"
+    assert message.strip()[-1] in ".?)" or re.search(r"for example:\n\[grid\](\n.* = .*)+\n$", message), (
+        "a whole sentence"
+    )
     return " ".join(message.split())
 
 
@@ -207,7 +212,10 @@ def test_run_refuses(district: Path, tmp_path: Path, bad: Bad) -> None:
     message = assert_a_sentence(command_line("run", district, "--output", output), 2)
     for name in (*bad.names, bad.advice):
         assert name in message
-    assert not output.exists(), "nothing that looks like a result, not even a folder"
+    assert not outputs(output), "nothing that looks like a result"
+    assert output.exists() == bool(list(output.glob("evidence/*.tif"))), (
+        "not even a folder, unless layers were prepared"
+    )
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.spoil.__name__.removeprefix("spoil_"))
@@ -230,7 +238,7 @@ def test_a_nodata_that_the_dtype_cannot_hold(district: Path, tmp_path: Path) -> 
     values = np.random.default_rng(0).integers(0, 9, SMALL).astype(np.uint8)
     write_raster(district.parent / "copper.tif", values, corner(left=640_020.0))
     edit(district, 'transform = "log"', "nodata = -9999.0")
-    assert prepare(load_project(district), tmp_path).layers[1].dtype == "float32"
+    assert prepare(load_project(district), tmp_path, Cache(tmp_path / "evidence")).layers[1].dtype == "float32"
 
 
 def test_all_mistakes_of_a_project_file_at_once(district: Path, tmp_path: Path) -> None:
@@ -296,7 +304,7 @@ def test_too_little_memory(district: Path, tmp_path: Path) -> None:
     message = assert_a_sentence(command_line("run", district, "-o", tmp_path / "out"), 5)
     assert "max_memory is 300MiB" in message
     assert "Use a smaller tile" in message
-    assert not (tmp_path / "out").exists()
+    assert not outputs(tmp_path / "out")
 
 
 def test_too_little_disk(district: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from districts import (
     finished_run,
     make_district,
     make_mixed_district,
+    outputs,
     read,
     write_raster,
 )
@@ -38,6 +40,7 @@ from mpmjax.types import Slab, Tile
 COMMANDS = {
     "demo": ("--output", "--seed"),
     "check": ("PROJECT", "--strict"),
+    "prepare": ("PROJECT", "--output"),
     "run": ("PROJECT", "--output", "--strict"),
     "fit": ("PROJECT", "--output"),
     "screen": ("PROJECT", "--screener", "--output"),
@@ -151,19 +154,19 @@ def test_check_describes(done: Finished, tmp_path: Path) -> None:
     said = command_line("check", done.project)
     assert (said.status, said.err) == (0, "")
     for words in (
-        "alteration: 300 x 260 cells of 60 x 60",
-        "nodata -9999",
-        "% missing",
+        "300 x 260 float32",
+        "60 x 60 m",
+        "-9999",
+        "as it is",
         "grid: 300 x 260 cells of 60 x 60 m, EPSG:32639, 281 km2",
-        "copper: as it is",
         "occurrences: 12 points, 12 cells",
     ):
         assert words in said.out, words
     assert not (done.project.parent / f"{done.project.stem}-output").exists()
     mixed = command_line("check", make_mixed_district(tmp_path / "mixed"))
     assert mixed.status == 0, mixed.err
-    assert "faults: 2 features" in mixed.out
-    assert "intrusions: 2 features" in mixed.out
+    assert re.search(r"faults +distance +2 lines", mixed.out)
+    assert re.search(r"intrusions +distance +2 polygons", mixed.out)
 
 
 def test_check_warns(tmp_path: Path) -> None:
@@ -181,6 +184,18 @@ def test_check_warns(tmp_path: Path) -> None:
     both = command_line("check", project, "--strict")
     assert both.status == 2
     assert "band 2 asked for" in both.err
+
+
+def test_prepare_says_what_it_made_and_does_it_once(tmp_path: Path) -> None:
+    project = make_mixed_district(tmp_path / "mixed")
+    said = command_line("prepare", project, "--output", tmp_path / "out")
+    assert said.status == 0, said.err
+    assert re.search(r"^  faults: distance, \d+\.\d s$", said.err, re.MULTILINE)
+    assert re.search(rf"^faults: distance: {tmp_path}/out/evidence/faults\.\w+\.tif$", said.out, re.MULTILINE)
+    again = command_line("prepare", project, "--output", tmp_path / "out")
+    assert again.out == said.out
+    assert "faults" not in again.err
+    assert not outputs(tmp_path / "out")
 
 
 def test_check_without_a_project(tmp_path: Path) -> None:
@@ -229,7 +244,7 @@ def test_validate_and_report(done: Finished, tmp_path: Path) -> None:
     assert said.status == 0, said.err
     assert "AUC on 12 known occurrences" in said.out
     assert command_line("report", tmp_path / "out") == Said(0, f"{tmp_path / 'out' / 'report.html'}\n", "")
-    assert set(digests(tmp_path / "out")) == FILES
+    assert set(outputs(tmp_path / "out")) == FILES
     (tmp_path / "out" / "run.json").unlink()
     for arguments in (("validate", done.project, "-o", tmp_path / "out"), ("report", tmp_path / "out")):
         said = command_line(*arguments)
@@ -252,7 +267,7 @@ def test_a_tile_that_cannot_be_read(done: Finished, tmp_path: Path, monkeypatch:
     assert said.status == 3
     assert "copper" in said.err
     assert "Traceback" not in said.err
-    assert not (tmp_path / "out").exists()
+    assert not outputs(tmp_path / "out"), "what was prepared stays for the next try, nothing else"
 
 
 def test_interrupted(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +280,7 @@ def test_interrupted(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyP
     said = command_line("screen", done.project, "-s", done.output, "-o", tmp_path / "out")
     assert said.status == 130
     assert "Stopped" in said.err
-    left = set(digests(tmp_path / "out"))
+    left = set(outputs(tmp_path / "out"))
     assert left < FILES
     assert "run.json" not in left
 

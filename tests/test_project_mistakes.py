@@ -71,15 +71,18 @@ def mistakes(folder: Path, text: str) -> list[str]:
 COPPER = "layers[2] 'copper'"
 KINDS = "linear, power, large, small, gaussian, near, ms_large, ms_small, sigmoid, shoulder, category, ecdf"
 LAYER_KEYS = (
-    "band, crs, derive, direction, membership, name, nodata, resampling, role, search_distance, source, transform, "
-    "valid_range, weight, where"
+    "azimuth, band, classes, crs, derive, direction, features, field, kernel, layer, max_distance, membership, name, "
+    "nodata, radius, resampling, role, search_distance, source, transform, valid_range, value_table, weight, where"
 )
+VECTORS = 'for vector sources: add derive = "distance" or the like, or remove it'
 
 LAYER_MISTAKES = {
     'direction = "up"': ".direction: got 'up'; allowed: 'high', 'low' or 'none'.",
     'transform = "ln"': ".transform: got 'ln'; allowed: 'none', 'log' or 'sqrt'.",
-    'resampling = "cubic"': ".resampling: got 'cubic'; allowed: 'nearest', 'bilinear' or 'average'.",
-    'derive = "density"': ".derive: got 'density'; allowed: 'distance'.",
+    'resampling = "cubic"': ".resampling: got 'cubic'; allowed: 'nearest', 'bilinear', 'average' or 'mode'.",
+    'derive = "dist"': (
+        ".derive: got 'dist'; allowed: 'distance', 'density', 'presence', 'buffer', 'proximity' or 'class'."
+    ),
     "weight = 0": ".weight: got 0; input should be greater than 0.",
     "weight = -1.5": ".weight: got -1.5; input should be greater than 0.",
     "weight = inf": ".weight: got inf; a finite number is needed.",
@@ -98,8 +101,14 @@ LAYER_MISTAKES = {
     "valid_range = 7": ".valid_range: got 7; a list in square brackets is needed.",
     "valid_range = [0, inf]": ".valid_range[2]: got inf; a finite number is needed.",
     'valid_range = ["0", 1]': ".valid_range[1]: got '0'; a number is needed.",
-    "where = \"rock = 'a'\"": ": 'where' is for vector sources: add derive = \"distance\" or remove it.",
-    "search_distance = 100.0": ": 'search_distance' is for vector sources: add derive = \"distance\" or remove it.",
+    "where = \"rock = 'a'\"": f": 'where' is {VECTORS}.",
+    "search_distance = 100.0": f": 'search_distance' is {VECTORS}.",
+    "radius = 100.0": f": 'radius' is {VECTORS}.",
+    'field = "rock"': (": 'value_table' and 'field' go together: the file, and its column that names the codes."),
+    'field = "rock"\nvalue_table = "t.csv"': (
+        ": 'value_table' names the codes of classes: role must be \"category\", or remove it."
+    ),
+    'resampling = "mode"': ': resampling = "mode" is for role "category"; values are averaged or interpolated.',
     "search_distance = -1": ".search_distance: got -1; input should be greater than or equal to 0.",
     "directon = 1": ".directon: unknown key; did you mean 'direction'?",
     "no_data = 1": ".no_data: unknown key; did you mean 'nodata'?",
@@ -157,6 +166,8 @@ def test_a_mistake_in_a_layer(tmp_path: Path, line: str) -> None:
     assert mistakes(tmp_path, GOOD + line) == [COPPER + LAYER_MISTAKES[line]]
 
 
+NAMED = 'names of classes need value_table and field, or a vector source with derive = "class"'
+
 CATEGORY_MISTAKES = {
     "": ': role "category" needs a table: membership = { kind = "category", scores = { "1" = 0.8 } }.',
     'membership = { kind = "linear" }': ': membership kind "category" goes with role "category", and only with it.',
@@ -170,10 +181,10 @@ CATEGORY_MISTAKES = {
         ".membership.scores.1: got 'high'; a number is needed."
     ),
     'membership = { kind = "category", scores = { granite = 0.5 } }': (
-        ".membership.scores: the keys of scores are the raster's class codes (numbers), got 'granite'."
+        f": the keys of scores are the raster's class codes (numbers), got 'granite'; {NAMED}."
     ),
     'membership = { kind = "category", scores = { nan = 0.5 } }': (
-        ".membership.scores: the keys of scores are the raster's class codes (numbers), got 'nan'."
+        f": the keys of scores are the raster's class codes (numbers), got 'nan'; {NAMED}."
     ),
     'membership = { kind = "category", scores = { 1 = 0.5, "1.0" = 0.7 } }': (
         ".membership.scores: '1' and '1.0' are the same class code: keep one of them."
@@ -182,10 +193,10 @@ CATEGORY_MISTAKES = {
         ".membership.default: got 2; input should be less than or equal to 1."
     ),
     'transform = "log"\nmembership = { kind = "category", scores = { 1 = 0.5 } }': (
-        ": a category layer takes no transform and no resampling but nearest: its codes are names."
+        ": a category layer takes no transform, and no resampling but nearest and mode: its codes are names."
     ),
     'resampling = "bilinear"\nmembership = { kind = "category", scores = { 1 = 0.5 } }': (
-        ": a category layer takes no transform and no resampling but nearest: its codes are names."
+        ": a category layer takes no transform, and no resampling but nearest and mode: its codes are names."
     ),
 }
 
@@ -208,11 +219,40 @@ def test_a_mistake_in_a_vector_layer(tmp_path: Path, line: str) -> None:
     assert mistakes(tmp_path, GOOD + FAULTS + line) == ["layers[3] 'faults'" + VECTOR_MISTAKES[line]]
 
 
-def test_a_distance_has_the_role_of_one(tmp_path: Path) -> None:
-    text = GOOD + FAULTS.replace('role = "distance"', 'role = "density"')
-    assert mistakes(tmp_path, text) == [
-        "layers[3] 'faults': derive = \"distance\" makes a distance layer: role must be \"distance\", got 'density'."
-    ]
+DERIVED_MISTAKES = {
+    ("distance", "density", ""): 'derive = "distance" makes a layer whose role must be "distance", got "density".',
+    ("density", "density", ""): "derive = \"density\" needs 'radius' (metres).",
+    ("density", "distance", "radius = 5"): (
+        'derive = "density" makes a layer whose role must be "density", got "distance".'
+    ),
+    ("distance", "distance", "radius = 5"): (
+        "'radius' is no key of derive = \"distance\" (its own are: search_distance): remove it."
+    ),
+    ("presence", "membership", "radius = 5"): (
+        "'radius' is no key of derive = \"presence\" (its own are: none): remove it."
+    ),
+    ("buffer", "membership", ""): "derive = \"buffer\" needs 'radius' (metres).",
+    ("buffer", "distance", "radius = 5"): (
+        'derive = "buffer" makes a layer whose role must be "membership" or "index", got "distance".'
+    ),
+    ("proximity", "index", ""): "derive = \"proximity\" needs 'max_distance' (metres).",
+    ("proximity", "index", 'max_distance = 9\nfield = "age"'): (
+        "'field' and 'classes' go together, as in field = \"age\", classes = { \"Archaean\" = 1.0 }."
+    ),
+    ("proximity", "index", 'max_distance = 9\nfield = "age"\nclasses = { old = 0 }'): (
+        "'classes' needs a class with a score above 0: else the layer is 0 everywhere."
+    ),
+    ("proximity", "index", 'max_distance = 9\nfield = "age"\nclasses = { old = 1 }\nfeatures = "intersections"'): (
+        "an intersection belongs to several lines and has no class: drop 'features' or 'field'."
+    ),
+    ("class", "category", ""): "derive = \"class\" needs 'field' (the attribute that names the class).",
+}
+
+
+@pytest.mark.parametrize(("derive", "role", "line"), DERIVED_MISTAKES)
+def test_a_mistake_in_a_derived_layer(tmp_path: Path, derive: str, role: str, line: str) -> None:
+    text = FAULTS.replace('"distance"', f'"{role}"').replace(f'derive = "{role}"', f'derive = "{derive}"')
+    assert mistakes(tmp_path, GOOD + text + line) == ["layers[3] 'faults': " + DERIVED_MISTAKES[derive, role, line]]
 
 
 BOTH = 'crs = "EPSG:32639"\nresolution = '
@@ -233,6 +273,13 @@ SECTION_MISTAKES = {
     f"[grid]\n{BOTH}60\nbounds = [1, 0, 0, 1]": (
         "grid: bounds are [xmin, ymin, xmax, ymax] in grid metres with xmin < xmax and ymin < ymax, "
         "got [1.0, 0.0, 0.0, 1.0]."
+    ),
+    f'[grid]\n{BOTH}60\nbounds = [44, 36, 48, 33]\nbounds_crs = "EPSG:4326"': (
+        "grid: bounds are [xmin, ymin, xmax, ymax] in bounds_crs with xmin < xmax and ymin < ymax, "
+        "got [44.0, 36.0, 48.0, 33.0]."
+    ),
+    f'[grid]\n{BOTH}60\nbounds_crs = "EPSG:4326"': (
+        "grid: 'bounds_crs' says what 'bounds' are in: give 'bounds' too, or leave it out."
     ),
     f'[grid]\n{BOTH}60\nlike = "copper"': (
         "grid: 'like' already fixes crs, resolution and bounds: give 'like' or those, not both."
@@ -292,7 +339,7 @@ WHOLE_FILES = {
         'project file: no layer has a direction: add direction = "high" or "low" to those that you can judge.'
     ],
     HEAD + FAULTS + FAULTS.replace("faults", "dykes"): [
-        "project file: without raster layers [grid] needs crs, resolution and bounds."
+        "project file: without raster layers [grid] needs crs and resolution, and bounds or a mask."
     ],
     GOOD.replace('source = "b.tif"\n', ""): ["layers[2] 'copper'.source: required, but not given."],
     GOOD.replace('"b.tif"', "5"): ["layers[2] 'copper'.source: got 5; a path in quotes is needed."],

@@ -28,6 +28,7 @@ from districts import (
     finished_run,
     make_district,
     make_mixed_district,
+    outputs,
     read,
     smooth,
     study_area,
@@ -255,7 +256,7 @@ def test_occurrences_where_no_cell_is_scored(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(pipeline, "sample", lambda *_: pytest.fail("the fit began"))
     with pytest.raises(DataError, match=r"deposits\.gpkg"):
         pipeline.run(project, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
+    assert not outputs(tmp_path / "out")
 
 
 def test_every_cell_is_an_occurrence(done: Finished, tmp_path: Path) -> None:

@@ -52,6 +52,21 @@ RESIDUAL_SCALE = Tolerance(
     1e-7, 1e-6, "medians of float32 residuals, the centre rounded to float32 (6e-8) before distances from it are taken"
 )
 FLAX_CELL = Tolerance(2e-6, 1e-5, "float32 LSTM steps against float64 ones: a few roundings of 6e-8 a step")
+DENSITY = Tolerance(
+    0.0, 2e-7, "int64 sums, or positive numbers in float64, and a rounding to float32 (6e-8) of one or both sides"
+)
+DISTANCE_FROM_CELLS = Tolerance(
+    1e-3, 1e-6, "coordinates of 1e7 m hold 2e-9 m: edges fall into the same cells; then float32 metres, 6e-8"
+)
+PROXIMITY = Tolerance(1e-6, 0.0, "1 - distance / max_distance from float32 metres (6e-8), rounded to float32 once more")
+CELL_AREA = Tolerance(0.0, 1e-5, "bilinear between nodes 20 km apart, and whole units of 2^-16 of the largest cell")
+CELL_AREA_OF_POLYGON = Tolerance(
+    0.0, 2e-5, "as CELL_AREA, and a polygon has geodesics for edges where those of cells bend"
+)
+
+ANOTHER_GDAL = Tolerance(
+    0.0, 1e-6, "the same weighted mean by another GDAL: sums of float64 rounded to float32 (6e-8), some in float32"
+)
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:

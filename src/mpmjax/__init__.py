@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpmjax.autoencoder.checkpoint import load_screener
     from mpmjax.errors import MpmError
-    from mpmjax.pipeline import fit, report, run, screen, validate
+    from mpmjax.pipeline import fit, prepare, report, run, screen, validate
     from mpmjax.project import Project, load_project
     from mpmjax.types import Screener
 
@@ -21,6 +21,7 @@ __version__ = version("mpmjax")
 _HOMES = {
     "run": "pipeline",
     "fit": "pipeline",
+    "prepare": "pipeline",
     "screen": "pipeline",
     "validate": "pipeline",
     "report": "pipeline",
@@ -38,6 +39,7 @@ __all__ = [
     "fit",
     "load_project",
     "load_screener",
+    "prepare",
     "report",
     "run",
     "screen",

@@ -66,6 +66,18 @@ def check(project: Path, strict: bool) -> None:
 @cli.command()
 @PROJECT
 @OUTPUT
+def prepare(project: Path, output: Path | None) -> None:
+    """Lay all layers on one grid, as GeoTIFFs to look at. A run then takes them from there."""
+    from mpmjax import pipeline
+
+    evidence = pipeline.prepare(project, output, say=_say)
+    for layer, made in zip(evidence.layers, evidence.provenance, strict=True):
+        click.echo(f"{layer.name}: {made['method']}: {layer.path}")
+
+
+@cli.command()
+@PROJECT
+@OUTPUT
 @STRICT
 def run(project: Path, output: Path | None, strict: bool) -> None:
     """Fit on a district and screen it: maps, ranked targets, report."""

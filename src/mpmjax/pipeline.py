@@ -13,14 +13,15 @@ import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError, ProjectError
+from mpmjax.evidence.sources import source_files
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
-from mpmjax.reporting.record import build_record, grid_record, input_checksums, output_checksums
+from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.group import group
-from mpmjax.stages.prepare import prepare
+from mpmjax.stages.prepare import prepare as lay_on_grid
 from mpmjax.stages.report import report as draw_report
 from mpmjax.stages.sample import sample
 from mpmjax.stages.screen import require_layers, require_room
@@ -28,6 +29,7 @@ from mpmjax.stages.screen import screen as screen_tiles
 from mpmjax.stages.targets import targets
 from mpmjax.stages.train import train
 from mpmjax.stages.validate import validate as judge_maps
+from mpmjax.stream.cache import Cache
 from mpmjax.stream.files import output_folder, write_file
 from mpmjax.stream.memory import steady_heap
 from mpmjax.stream.reader import gdal_environment
@@ -35,6 +37,8 @@ from mpmjax.types import Evidence, Screener
 
 Say = Callable[[str], None]
 RECORD = "run.json"
+EVIDENCE = "evidence"
+"""Folder of the prepared layers inside an output folder."""
 OUTPUTS = (
     *(f"{product.name}.{kind}" for product in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")),
     *("targets.gpkg", ARRAYS, REST, "project.toml"),
@@ -50,14 +54,16 @@ class Run:
         self.output = Path(output) if output is not None else default_output(self.project)
         self.say, self.command = say, command
         self.times: dict[str, float] = {}
-        self.inputs: dict[str, str] = {}
+        shared = self.project.stream.cache
+        self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
         self._refuse_inputs_as_outputs()
 
     def _refuse_inputs_as_outputs(self) -> None:
-        """An output may not take the place of a file that the project reads."""
+        """An output may not take the place of a file that the project reads, nor the cache grow on itself."""
         written = {(self.output / name).resolve() for name in (*OUTPUTS, "report.html", RECORD)}
+        kept = self.cache.folder.resolve()
         read = [self.project.path(path) for path in self.project.files]
-        clash = next((path for path in read if path.resolve() in written), None)
+        clash = next((p for p in read if p.resolve() in written or kept in p.resolve().parents), None)
         if clash is not None:
             raise ProjectError(f"{clash}: is read by this project and would be overwritten. Choose another --output.")
 
@@ -68,6 +74,12 @@ class Run:
         yield
         self.times[name] = time.perf_counter() - start
         self.say(f"{name:<11} {self.times[name]:7.1f} s")
+
+    def tidy(self) -> None:
+        """Remove prepared layers that were not asked for. Not before the work is done: until then an earlier run's are
+        the ones that its run.json tells of. A shared folder is left alone."""
+        if self.project.stream.cache is None:
+            self.cache.prune()
 
     def progress(self, done: int, total: int) -> None:
         """A line at every tenth of the tiles."""
@@ -105,6 +117,20 @@ def run(
         return _apply(this, evidence, screener, scratch)
 
 
+def prepare(
+    project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None
+) -> Evidence:
+    """Prepare only: every layer on the grid, in the folder `evidence` of `output` (or [stream] cache).
+
+    What was prepared before, from the same sources and parameters, stays as it is. Returns the evidence stack.
+    """
+    this = Run(project, output, say, "mpmjax.prepare")
+    with _workspace(this) as scratch:
+        evidence = _prepare(this, scratch)
+        this.tidy()
+        return evidence
+
+
 def fit(project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None) -> Screener:
     """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with."""
     this = Run(project, output, say, "mpmjax.fit")
@@ -112,6 +138,7 @@ def fit(project: Project | str | Path, output: str | Path | None = None, *, say:
         screener = _fit(this, _prepare(this, scratch))
         (this.output / RECORD).unlink(missing_ok=True)  # the maps of an earlier run are not this Screener's
         save_screener(screener, this.output)
+        this.tidy()
         return screener
 
 
@@ -153,7 +180,7 @@ def validate(
             workers = this.project.stream.workers
             record["validation"] = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
         record["settings"]["validate"] = known.model_dump(mode="json")
-        record["inputs"] |= input_checksums(this.project, [known.occurrences])
+        record["inputs"] |= source_files(this.project, [known.occurrences]).sums
         del this.times["prepare"]  # that of the run stands in the record
         return _finish(this, record)
 
@@ -190,13 +217,17 @@ def read_record(output: Path) -> dict[str, Any]:
 def _workspace(this: Run) -> Iterator[Path]:
     steady_heap()
     with gdal_environment(), output_folder(this.output) as scratch:
-        yield scratch
+        try:
+            yield scratch
+        except BaseException:
+            if this.project.stream.cache is None:
+                this.cache.drop_if_bare()
+            raise
 
 
 def _prepare(this: Run, scratch: Path) -> Evidence:
     with this.stage("prepare"):
-        evidence = prepare(this.project, scratch)
-        this.inputs = input_checksums(this.project, this.project.files)
+        evidence = lay_on_grid(this.project, scratch, this.cache, this.say)
     for note in evidence.notes:
         this.say(f"  note: {note}")
     return evidence
@@ -240,8 +271,9 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     record = build_record(
         project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
     )
-    record["inputs"] = this.inputs
+    record["inputs"] = dict(evidence.inputs)
     record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])
+    this.tidy()
     return _finish(this, record)
 
 

@@ -1,7 +1,8 @@
 """project.toml as frozen models, one section a stage.
 
 It speaks early: a mistake names the field, the value got and what is allowed, and an unknown key the nearest right
-one, before any data are opened. What each key may hold: project_sections.py.
+one, before any data are opened. What each key may hold: project_layers.py for [[layers]], project_sections.py for the
+rest.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pydantic import (
 
 from mpmjax.errors import ProjectError
 from mpmjax.project_errors import explain
+from mpmjax.project_layers import LayerSection
 from mpmjax.project_sections import (
     GridSection,
-    LayerSection,
     ModelSection,
     ProjectInfo,
     Section,
@@ -62,8 +63,8 @@ class Project(Section):
         rasters = [layer.name for layer in self.layers if layer.derive is None]
         if self.grid.like is not None and self.grid.like not in rasters:
             raise ValueError(f"grid.like = {self.grid.like!r} is no raster layer; these are: {', '.join(rasters)}")
-        if self.grid.like is None and self.grid.crs is None and not rasters:
-            raise ValueError("without raster layers [grid] needs crs, resolution and bounds")
+        if not rasters and (self.grid.crs is None or (self.grid.bounds is None and self.grid.mask is None)):
+            raise ValueError("without raster layers [grid] needs crs and resolution, and bounds or a mask")
         implied = ("membership", "category")
         directed = [
             x for x in self.layers if x.direction != "none" and (x.direction or x.membership or x.role in implied)
@@ -76,7 +77,8 @@ class Project(Section):
     def files(self) -> tuple[Path, ...]:
         """All files that the project names, as it names them."""
         known = self.validate_.occurrences if self.validate_ else None
-        named = (*(layer.source for layer in self.layers), self.grid.mask, known)
+        sources = (path for layer in self.layers for path in (layer.source, layer.value_table))
+        named = (*sources, self.grid.mask, known)
         return tuple(path for path in named if path is not None)
 
     def layer(self, name: str) -> LayerSection:

@@ -17,6 +17,14 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Unit = Annotated[float, Field(ge=0, le=1)]
 
 
+def is_code(text: str) -> bool:
+    """Whether a key of a table of scores is a class code, a finite number."""
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 class _Kind(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
     hedge: Literal["none", "very", "somewhat"] = "none"
@@ -112,7 +120,7 @@ class Shoulder(_Kind):
 
 
 class Category(_Kind):
-    """Class code -> score; an unlisted class is missing unless `default` is given."""
+    """Class -> score, a class by its code or its name; an unlisted class is missing unless `default` is given."""
 
     kind: Literal["category"]
     scores: Annotated[dict[str, Unit], Field(min_length=1)]
@@ -120,18 +128,12 @@ class Category(_Kind):
 
     @field_validator("scores")
     @classmethod
-    def _numeric_codes(cls, scores: dict[str, float]) -> dict[str, float]:
+    def _different_codes(cls, scores: dict[str, float]) -> dict[str, float]:
         codes: dict[float, str] = {}
-        for code in scores:
-            try:
-                number = float(code)
-            except ValueError:
-                number = math.nan
-            if not math.isfinite(number):
-                raise ValueError(f"the keys of scores are the raster's class codes (numbers), got {code!r}")
-            if number in codes:
-                raise ValueError(f"{codes[number]!r} and {code!r} are the same class code: keep one of them")
-            codes[number] = code
+        for code in filter(is_code, scores):
+            if float(code) in codes:
+                raise ValueError(f"{codes[float(code)]!r} and {code!r} are the same class code: keep one of them")
+            codes[float(code)] = code
         return scores
 
 

@@ -17,14 +17,11 @@ from pydantic import (
 )
 
 from mpmjax.project_errors import as_written
-from mpmjax.project_membership import MembershipSpec, sense
 
-Role = Literal["distance", "density", "geochemistry", "geophysics", "index", "category", "membership"]
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/\\]+$")]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 File = Annotated[Path, Field(strict=False)]
-Pair = Annotated[tuple[float, float], Field(strict=False)]
 
 
 class Section(BaseModel):
@@ -41,13 +38,18 @@ class ProjectInfo(Section):
 
 
 class GridSection(Section):
-    """[grid]: a CRS and resolution, or `like` a raster layer. Default: like the first raster layer."""
+    """[grid]: a CRS and resolution, or `like` a raster layer. Default: like the first raster layer.
+
+    With crs and resolution it reaches as far as `bounds`, else the mask, else all raster layers.
+    """
 
     crs: str | None = None
     resolution: Positive | Annotated[tuple[Positive, Positive], Field(strict=False)] | None = None
     bounds: Annotated[tuple[float, float, float, float], Field(strict=False)] | None = None
+    bounds_crs: str | None = Field(default=None, description="CRS of bounds; default crs")
     like: str | None = None
     mask: File | None = None
+    mask_layer: str | None = Field(default=None, description="of a mask file that holds several")
 
     @field_validator("resolution", mode="wrap")
     @classmethod
@@ -69,88 +71,19 @@ class GridSection(Section):
             raise ValueError("'crs' needs 'resolution' in metres (for example resolution = 60.0)")
         if self.bounds is not None:
             xmin, ymin, xmax, ymax = self.bounds
-            if not (xmin < xmax and ymin < ymax):
-                what = "bounds are [xmin, ymin, xmax, ymax] in grid metres with xmin < xmax and ymin < ymax"
+            # In degrees xmin > xmax is across the 180th meridian; whether they are is seen when bounds_crs is known.
+            ordered = xmin < xmax if self.bounds_crs is None else xmin != xmax
+            if not (ordered and ymin < ymax):
+                units = "grid metres" if self.bounds_crs is None else "bounds_crs"
+                what = f"bounds are [xmin, ymin, xmax, ymax] in {units} with xmin < xmax and ymin < ymax"
                 raise ValueError(f"{what}, got {list(self.bounds)}")
             if self.crs is None:
                 raise ValueError("'bounds' needs 'crs' and 'resolution'")
+        elif self.bounds_crs is not None:
+            raise ValueError("'bounds_crs' says what 'bounds' are in: give 'bounds' too, or leave it out")
+        if self.mask_layer is not None and self.mask is None:
+            raise ValueError("'mask_layer' names a layer of the mask's file: give 'mask' too, or leave it out")
         return self
-
-
-class LayerSection(Section):
-    """[[layers]]: one evidence layer."""
-
-    name: Name
-    source: File
-    role: Role
-    direction: Literal["high", "low", "none"] | None = None
-    weight: Positive = 1.0
-    band: Annotated[int, Field(ge=1)] = 1
-    crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the source")
-    nodata: float | None = None
-    valid_range: Pair | None = None
-    resampling: Literal["nearest", "bilinear", "average"] | None = None
-    transform: Literal["none", "log", "sqrt"] = "none"
-    membership: MembershipSpec | None = None
-    derive: Literal["distance"] | None = None
-    where: str | None = None
-    search_distance: Annotated[float, Field(ge=0)] | None = Field(
-        default=None, description="metres beyond the grid; default: as far as matters"
-    )
-
-    @field_validator("nodata", mode="before")
-    @classmethod
-    def _nan_is_a_nodata(cls, value: Any) -> Any:
-        # NaN is always missing, so declaring it changes nothing but is a reasonable thing to write.
-        return None if isinstance(value, float) and value != value else value
-
-    @model_validator(mode="after")
-    def _consistent(self) -> LayerSection:
-        vector_only = [key for key in ("where", "search_distance") if getattr(self, key) is not None]
-        if self.derive is None and vector_only:
-            raise ValueError(f'{vector_only[0]!r} is for vector sources: add derive = "distance" or remove it')
-        raster_only = [key for key in ("nodata", "valid_range", "resampling") if getattr(self, key) is not None]
-        raster_only += ["band"] * (self.band != 1)
-        if self.derive is not None and raster_only:
-            raise ValueError(f"{raster_only[0]!r} is for raster sources: remove it from this vector layer")
-        if self.derive == "distance" and self.role != "distance":
-            raise ValueError(f'derive = "distance" makes a distance layer: role must be "distance", got {self.role!r}')
-        if self.role == "category" and self.membership is None:
-            raise ValueError(
-                'role "category" needs a table: membership = { kind = "category", scores = { "1" = 0.8 } }'
-            )
-        if self.membership is not None and (self.membership.kind == "category") != (self.role == "category"):
-            raise ValueError('membership kind "category" goes with role "category", and only with it')
-        if self.role == "category" and (self.transform != "none" or self.resampling not in (None, "nearest")):
-            raise ValueError("a category layer takes no transform and no resampling but nearest: its codes are names")
-        self._one_direction()
-        if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
-            raise ValueError(f"valid_range is [lowest, highest] with lowest < highest, got {list(self.valid_range)}")
-        return self
-
-    def _one_direction(self) -> None:
-        """A membership and a stated direction must not contradict each other, and one of them must decide."""
-        implied = self.direction is None and (self.membership is not None or self.role == "membership")
-        if self.weight != 1.0 and self.direction in (None, "none") and not implied:
-            raise ValueError(
-                "weight counts in favourability, and this layer has no direction: state one, or drop weight"
-            )
-        if self.membership is None or self.direction == "none":
-            return
-        kind, rising = self.membership.kind, sense(self.membership)
-        if rising is None and self.direction is None and self.role == "distance":
-            raise ValueError(
-                f'membership kind {kind!r} of a distance needs direction = "low" (near is favourable) or "high"'
-            )
-        if rising is None or self.direction is None:
-            return
-        if rising == 0:
-            raise ValueError(f"membership kind {kind!r} says by itself what is favourable: leave direction out")
-        if (rising > 0) != (self.direction == "high"):
-            way = "rises" if rising > 0 else "falls"
-            raise ValueError(
-                f"direction = {self.direction!r}, but membership kind {kind!r} {way} with the value: change one of them"
-            )
 
 
 class ModelSection(Section):
@@ -180,6 +113,9 @@ class StreamSection(Section):
     tile: Annotated[int, Field(ge=16, le=16_384)] = 512
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     max_memory: str = "4GiB"
+    cache: File | None = Field(
+        default=None, description="folder of prepared layers, to share between runs; default: evidence/ in the output"
+    )
 
     @field_validator("max_memory")
     @classmethod
@@ -204,6 +140,7 @@ class ValidateSection(Section):
     """[validate]: known occurrences, never used for fitting."""
 
     occurrences: File
+    layer: str | None = Field(default=None, description="of a file that holds several")
     where: str | None = None
     crs: str | None = None
     bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 500

@@ -6,7 +6,6 @@ K groups, n cells, Q quantiles of a frozen ecdf (1,024).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +73,69 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class CellArea:
+    """The true area of a grid's cells on the ground, exact at the nodes of a coarse lattice and bilinear between them.
+
+    Lattice and arithmetic are those of the grid, not of a tile: a cell has the same bits in whatever tile it is read.
+
+    Attributes:
+        shape: (height, width) of the grid in cells.
+        nodes: float64 [m, n], km2: of cells evenly spaced from the first row and column to the last, m and n >= 2; or
+            [1, 1] where all cells are alike.
+    """
+
+    shape: tuple[int, int]
+    nodes: np.ndarray
+
+    @property
+    def constant(self) -> float | None:
+        """The area of every cell in km2 where all are alike (an equal-area CRS), else None."""
+        return float(self.nodes[0, 0]) if self.nodes.size == 1 else None
+
+    @property
+    def unit_km2(self) -> float:
+        """What `weights` count: a cell where all are alike, else 2^-16 of the largest cell."""
+        return self.constant or float(self.nodes.max()) / 65_536
+
+    def of(self, tile: Tile) -> np.ndarray:
+        """Areas in km2, float64 [height, width]."""
+        if self.constant is not None:
+            return np.full((tile.height, tile.width), self.constant)
+        return self._bilinear(self.nodes, tile)
+
+    def weights(self, tile: Tile) -> np.ndarray | None:
+        """Areas in whole units, float64 [height, width]; None where all cells are alike and count 1 each.
+
+        At most 65,536 each: their sums are exact, in whatever order, up to 10^11 cells. Rounding to a unit is off by
+        less than 1e-5 of a cell.
+        """
+        if self.constant is not None:
+            return None
+        units = self._bilinear(self.nodes / self.unit_km2, tile)
+        return np.rint(units, out=units)
+
+    def _bilinear(self, nodes: np.ndarray, tile: Tile) -> np.ndarray:
+        """Along the rows of nodes, which are few; then from each down to the next, all rows of cells between in one."""
+        row, down = self._between(0, tile.row, tile.height)
+        col, across = self._between(1, tile.col, tile.width)
+        nodes = nodes[row[0] : row[-1] + 2]
+        rows = nodes[:, col] + (nodes[:, col + 1] - nodes[:, col]) * across
+        cells = np.empty((tile.height, tile.width))
+        ends = np.searchsorted(row, np.arange(row[0], row[-1] + 2))
+        for upper, lower, start, end in zip(rows, rows[1:], ends, ends[1:], strict=False):
+            np.multiply(lower - upper, down[start:end, None], out=cells[start:end])
+            cells[start:end] += upper
+        return cells
+
+    def _between(self, axis: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The node before each cell of a row or column, and how far on to the next it lies, 0..1."""
+        last = self.nodes.shape[axis] - 1
+        place = np.arange(start, start + count) * (last / max(self.shape[axis] - 1, 1))
+        before = np.minimum(place.astype(np.int64), last - 1)
+        return before, place - before
+
+
+@dataclass(frozen=True)
 class Layer:
     """One evidence layer that lies on the grid, cell for cell, in one band of one file.
 
@@ -96,6 +158,8 @@ class Layer:
     weight: float = 1.0
     source: str = ""
     """What the user named, for messages and provenance; `path` may be a prepared file."""
+    codes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Names of classes and the raw values that mean them; empty where classes are named by their codes."""
 
 
 @dataclass(frozen=True)
@@ -116,13 +180,19 @@ class Occurrences:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence stack: layers on one grid, the mask of the study area, and what was noticed on the way."""
+    """The evidence stack: layers on one grid, the mask of the study area, and what was noticed on the way.
+
+    `provenance` has a record a layer: checksums and cells of its source, method and parameters; `inputs` the checksums
+    of all files that were read, by name. Both are plain values for run.json.
+    """
 
     grid: Grid
     layers: tuple[Layer, ...]
     mask: Path | None = None
     occurrences: Occurrences | None = None
     notes: tuple[str, ...] = ()
+    provenance: tuple[Mapping[str, Any], ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -237,13 +307,20 @@ class Screening:
 
     Attributes:
         valid_cells: number of cells scored.
-        histogram: int64 [65,536], cells by prospectivity in equal bins of 0..1.
-        group_cells: int64 [256], cells by group number.
+        histogram: int64 [65,536], true area in units by prospectivity in equal bins of 0..1.
+        group_areas: int64 [256], true area in units by group number.
+        unit_km2: the unit of areas in km2, as in CellArea; where all cells are alike it is a cell.
     """
 
     valid_cells: int
     histogram: np.ndarray
-    group_cells: np.ndarray
+    group_areas: np.ndarray
+    unit_km2: float
+
+    @property
+    def valid_area_km2(self) -> float:
+        """True area of the cells that were scored."""
+        return int(self.histogram.sum()) * self.unit_km2
 
 
 @dataclass(frozen=True)
@@ -290,8 +367,3 @@ class Target:
     lon: float
     lat: float
     geometry: Any
-
-
-def cells_of_km2(area_km2: float, grid: Grid) -> int:
-    """Smallest number of cells whose area is at least `area_km2`."""
-    return max(1, math.ceil(area_km2 / grid.cell_area_km2 - 1e-9))

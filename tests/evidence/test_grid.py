@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from districts import write_raster
 from rasters import LEFT, TOP, UTM, awkward, make_grid, write_on
 
 from mpmjax.errors import DataError, ProjectError
-from mpmjax.evidence.grid import require_overlap, resolve_grid, utm_zone
+from mpmjax.evidence.grid import distortion, require_overlap, resolve_grid
+from mpmjax.evidence.propose import utm_zone
 from mpmjax.evidence.raster import RasterSource, inspect_raster
 from mpmjax.project_sections import GridSection
 from mpmjax.types import Grid
@@ -68,7 +70,7 @@ def test_a_layer_that_is_not_north_up_cannot_give_the_grid(tmp_path: Path, trans
 )
 def test_a_geographic_layer_proposes_its_utm_zone(tmp_path: Path, lon: float, lat: float, zone: int) -> None:
     transform = Affine(1e-4, 0, lon - 1e-3, 0, -1e-4, lat + 1e-3)
-    with pytest.raises(ProjectError, match=rf'geographic \(degrees\).*metres.*for example crs = "EPSG:{zone}"'):
+    with pytest.raises(ProjectError, match=rf'geographic \(degrees\).*metres.*\n\[grid\]\ncrs = "EPSG:{zone}"'):
         resolve_grid(section(), [placed(tmp_path / "a.tif", transform, "EPSG:4326")])
 
 
@@ -83,10 +85,29 @@ def test_the_zone_proposed_is_the_one_whose_area_of_use_holds_the_point() -> Non
     assert utm_zone(200.0, 1) == utm_zone(-160.0, 1), "longitudes of 0 to 360 are in use"
 
 
-def test_a_grid_in_feet_is_refused_with_its_utm_zone(tmp_path: Path) -> None:
+def test_a_grid_in_feet_is_refused_with_the_utm_zone_of_its_datum(tmp_path: Path) -> None:
     new_york = placed(tmp_path / "a.tif", Affine(100, 0, 980_000, 0, -100, 200_000), "EPSG:2263")
-    with pytest.raises(ProjectError, match=r'in US survey foot; .*metres.*crs = "EPSG:32618"'):
+    advice = r"\n\[grid\]\ncrs = \"EPSG:26918\".*\nresolution = 30.0$"
+    with pytest.raises(ProjectError, match=r"in US survey foot; .*metres.*" + advice):
         resolve_grid(section(), [new_york])
+
+
+def test_what_is_proposed_can_be_copied_and_makes_a_grid(tmp_path: Path) -> None:
+    """Cells of 0.05 degrees over Missouri: 5.5 km high and 4.4 km wide."""
+    layer = placed(tmp_path / "a.tif", Affine(0.05, 0, -95.77, 0, -0.05, 40.65), "EPSG:4326", shape=(93, 134))
+    with pytest.raises(ProjectError) as seen:
+        resolve_grid(section(), [layer])
+    stated = tomllib.loads(str(seen.value).partition("for example:\n")[2])["grid"]
+    assert stated == {"crs": "EPSG:5070", "resolution": 4900.0}
+    grid = resolve_grid(section(**stated), [layer])
+    assert distortion(grid) == ([], [])
+    assert 0.9 < grid.width * grid.height / (93 * 134) < 1.3
+
+
+def test_a_layer_of_the_whole_world_gets_no_proposal(tmp_path: Path) -> None:
+    world = placed(tmp_path / "a.tif", Affine(18, 0, -180, 0, -8, 80), "EPSG:4326")
+    with pytest.raises(ProjectError, match=r"more of the Earth than one such CRS can show: state crs, res"):
+        resolve_grid(section(), [world])
 
 
 @pytest.mark.parametrize(
@@ -175,8 +196,10 @@ def test_a_crs_that_nobody_knows() -> None:
 
 
 def test_without_bounds_and_raster_layers() -> None:
-    with pytest.raises(ProjectError, match=r"\[grid\] bounds: needed when there is no raster layer"):
+    with pytest.raises(ProjectError, match=r"\[grid\] bounds: needed when there is no raster layer, and no mask"):
         resolve_grid(section(crs=UTM, resolution=60.0), [])
+    with pytest.raises(ProjectError, match=r"\[grid\] crs and resolution: needed when there is no raster layer"):
+        resolve_grid(section(), [])
 
 
 def test_an_extent_that_the_grid_cannot_show_needs_bounds() -> None:
@@ -246,3 +269,121 @@ def test_no_way_from_one_world_to_the_other(tmp_path: Path) -> None:
     moon = placed(tmp_path / "a.tif", Affine(0.01, 0, 50, 0, -0.01, 33), "IAU_2015:30100")
     with pytest.raises(DataError, match="No way is known from the CRS"):
         require_overlap([moon], make_grid(10, 10))
+
+
+# -- across the 180th meridian
+
+FIJI = (177.0, -19.0, -178.0, -16.0)
+
+
+@pytest.fixture(params=["EPSG:3832", "EPSG:32760", "EPSG:32701", "+proj=laea +lat_0=-17.5 +lon_0=180 +datum=WGS84"])
+def fiji(request: pytest.FixtureRequest) -> Grid:
+    """A grid of 540 x 340 km on both sides of the 180th meridian, from bounds in degrees."""
+    return resolve_grid(section(crs=request.param, resolution=5000.0, bounds=FIJI, bounds_crs="EPSG:4326"), [])
+
+
+def test_a_grid_across_the_180th_meridian_is_sound(fiji: Grid) -> None:
+    assert 100 < fiji.width < 130
+    assert 60 < fiji.height < 90
+    lon, lat = pyproj.Transformer.from_crs(fiji.crs, "EPSG:4326", always_xy=True).transform(
+        *(fiji.transform @ (fiji.width / 2, fiji.height / 2))
+    )
+    assert abs(lon % 360 - 179.5) < 0.2
+    assert lat == pytest.approx(-17.5, abs=0.1)
+    assert all("stretches lengths" in note or "spans" in note for notes in distortion(fiji) for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("left", "columns", "meets"),
+    [
+        (175.0, 500, True),  # ends at 180
+        (-180.0, 100, True),
+        (178.0, 300, True),  # goes on beyond 180
+        (-182.0, 300, True),  # begins before -180
+        (0.0, 36_000, True),
+        (-180.0, 36_000, True),
+        (170.0, 500, False),
+        (-177.0, 500, False),
+        (0.0, 17_000, False),
+        (185.0, 900, False),
+    ],
+)
+def test_layers_in_degrees_meet_it_on_either_side(
+    fiji: Grid, tmp_path: Path, left: float, columns: int, meets: bool
+) -> None:
+    place = Affine(0.01, 0, left, 0, -1.0, -12.0)
+    layer = placed(tmp_path / "a.tif", place, "EPSG:4326", shape=(20, columns))
+    if meets:
+        require_overlap([layer], fiji)
+    else:
+        with pytest.raises(DataError, match="do not overlap"):
+            require_overlap([layer], fiji)
+
+
+def test_the_common_area_of_layers_on_both_sides(tmp_path: Path) -> None:
+    """One file from 178 to 181 degrees, the other, in metres, around the meridian."""
+    east = placed(tmp_path / "a.tif", Affine(0.1, 0, 178, 0, -0.1, -16), "EPSG:4326", shape=(30, 30))
+    grid = resolve_grid(section(crs="EPSG:3832", resolution=1000.0), [east])
+    metres = placed(tmp_path / "b.tif", Affine(1000, 0, 3_000_000, 0, -1000, -1_800_000), "EPSG:3832", "y", (300, 500))
+    both = resolve_grid(section(crs="EPSG:3832", resolution=1000.0), [east, metres])
+    way = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3832", always_xy=True)
+    assert grid.bounds[0] == pytest.approx(way.transform(178, -17)[0], abs=1000)
+    assert grid.bounds[2] == pytest.approx(way.transform(-179, -17)[0], abs=1000)
+    assert both.bounds[0] == grid.bounds[0]
+    assert both.bounds[2] == grid.bounds[2]
+    assert both.height < grid.height
+    require_overlap([east, metres], both)
+
+
+# -- distortion
+
+
+def placed_grid(crs: str, west: float, south: float, east: float, north: float, cell: float = 1000.0) -> Grid:
+    bounds = (west, south, east, north)
+    return resolve_grid(section(crs=crs, resolution=cell, bounds=bounds, bounds_crs="EPSG:4326"), [])
+
+
+@pytest.mark.parametrize(
+    ("crs", "extent"),
+    [
+        ("EPSG:32639", (48, 30, 54, 36)),
+        ("EPSG:32639", (53.9, 30, 54.1, 31)),  # over the edge, but areas differ by less than 0.1 %
+        ("EPSG:3577", (129, -38, 141, -26)),
+        ("EPSG:3395", (10, -1, 20, 1)),
+        ("EPSG:3031", (-20, -71.2, -18, -71)),
+    ],
+)
+def test_no_notes_where_a_crs_fits(crs: str, extent: tuple[float, float, float, float]) -> None:
+    assert distortion(placed_grid(crs, *extent)) == ([], [])
+
+
+def test_a_grid_over_several_utm_zones_is_told_of_an_equal_area_crs() -> None:
+    notes, (note,) = distortion(placed_grid("EPSG:32615", -95.8, 36.0, -89.0, 40.6))
+    assert not notes, "less than one percent: a fact"
+    assert re.search(
+        r"EPSG:32615: equal cells differ by up to 0\.\d % in true area.*spans \d\.\d degrees.*"
+        r'equal-area CRS, for example crs = "EPSG:5070" \(NAD83 / Conus Albers, equal-area\)\.$',
+        note.replace("%", " %").replace("  ", " "),
+    )
+
+
+def test_lengths_are_told_from_one_percent_and_refused_from_ten() -> None:
+    (note,), _ = distortion(placed_grid("EPSG:3857", 10, 10, 11, 11))
+    assert re.search(
+        r"stretches lengths by up to \d\.\d%.*distances with them; areas in km2 are those on the ground", note
+    )
+    with pytest.raises(ProjectError, match=r'by up to 7\d%.*for example crs = "EPSG:32632" \(WGS 84 / UTM zone 32N\)'):
+        distortion(placed_grid("EPSG:3857", 10, 54, 11, 55))
+    with pytest.raises(ProjectError, match=r"stretches lengths.*more of the Earth than one CRS can show"):
+        distortion(Grid("EPSG:3857", Affine(100_000, 0, -1.9e7, 0, -100_000, 1.2e7), 380, 240))
+
+
+def test_an_equal_area_crs_far_from_its_place_is_no_good_either() -> None:
+    """Areas are right and shapes are not: areal scale alone would not see it."""
+    with pytest.raises(ProjectError, match=r'stretches lengths by up to \d+%.*crs = "EPSG:'):
+        distortion(placed_grid("EPSG:3577", 52, 33, 53, 34))
+
+
+def test_a_grid_that_is_nowhere() -> None:
+    with pytest.raises(ProjectError, match="does not show the place where the grid lies"):
+        distortion(Grid("EPSG:3035", Affine(100, 0, 9e7, 0, -100, 9e7), 10, 10))

@@ -218,25 +218,6 @@ def test_rotated_source_by_hand(tmp_path: Path, angle: float) -> None:
     assert_agree(aligned(path, GRID, tmp_path / "s"), bilinear_by_hand(values, GRID, transform))
 
 
-def test_the_awkward_rotated_file(tmp_path: Path) -> None:
-    path = awkward("rotated.tif")
-    with rasterio.open(path) as dataset:
-        values, transform = dataset.read(1), dataset.transform
-    assert transform.b
-    assert transform.d
-    grid = Grid(UTM, Affine(7, 0, 130, 0, -7, 290), 24, 20)
-    source, layer = open_layer(path, crs=UTM)
-    found = values_of(align(source, grid, layer, "nearest", tmp_path), grid)
-    rows, cols = source_rows_cols(grid, transform, UTM)
-    clear = (np.abs(rows - np.rint(rows)) > 0.01) & (np.abs(cols - np.rint(cols)) > 0.01)
-    inside = (rows > 0) & (cols > 0) & (rows < 15) & (cols < 10)
-    assert (inside & clear).sum() > 100
-    assert np.array_equal(
-        found[inside & clear], values[rows[inside & clear].astype(int), cols[inside & clear].astype(int)]
-    )
-    assert np.isnan(found[~inside & clear]).all()
-
-
 # -- which resampling
 
 

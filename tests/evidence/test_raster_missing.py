@@ -12,10 +12,9 @@ import rasterio.warp
 from affine import Affine
 from districts import write_raster
 from rasterio.enums import ColorInterp
-from rasters import LEFT, TOP, UTM, aligned, awkward, make_grid, open_layer, values_of, write_on
+from rasters import LEFT, TOP, UTM, aligned, make_grid, write_on
 from tolerances import assert_same_bits
 
-from mpmjax.evidence.warp import align
 from mpmjax.types import Grid
 
 GRID = make_grid(90, 300)
@@ -162,45 +161,8 @@ def test_float_limits_as_nodata_of_a_float32_file(tmp_path: Path, nodata: float)
     assert np.isfinite(found[9:]).all()
 
 
-# -- masks and scales of real files
-
-
-@pytest.mark.parametrize("name", ["image_rgb_mask.tif", "alpha.tif", "RGBA.uint16.tif"])
-def test_masks_and_alpha_bands_of_real_files(tmp_path: Path, name: str) -> None:
-    path = awkward(name)
-    with rasterio.open(path) as dataset:
-        raw, shown = dataset.read(2), dataset.read_masks(2) > 0
-    source, layer = open_layer(path, band=2)
-    assert source.masked
-    own = Grid(source.crs.to_string(), source.transform, source.width, source.height)
-    found = values_of(align(source, own, layer, "bilinear", tmp_path), own)
-    assert_same_bits(found, np.where(shown, raw.astype(np.float64), np.nan))
-    assert 0 < shown.mean() < 1 or name == "RGBA.uint16.tif"
-    # Warped onto the same cells, only fewer of them: the very same.
-    size, first = own.width // 2, own.width // 5
-    moved = Grid(own.crs, own.transform @ Affine.translation(first, first), size, size)
-    found = values_of(align(source, moved, layer, "nearest", tmp_path), moved)
-    expected = np.full((size, size), np.nan)
-    there = np.where(shown, raw.astype(np.float64), np.nan)[first : first + size, first : first + size]
-    expected[: there.shape[0], : there.shape[1]] = there
-    assert_same_bits(found, expected)
-
-
 def test_a_stated_nodata_replaces_the_mask(tmp_path: Path) -> None:
     missing = np.zeros((50, 50), bool)
     missing[10:20] = True
     missing_as("internal mask", tmp_path / "a.tif", make_grid(50, 50), missing)
     assert np.isfinite(aligned(tmp_path / "a.tif", make_grid(50, 50), tmp_path / "s", nodata=-1.0)).all()
-
-
-def test_scale_and_offset_of_a_real_file(tmp_path: Path) -> None:
-    path = awkward("image_with_offsets.tif")
-    with rasterio.open(path) as dataset:
-        raw = dataset.read(1)
-    source, layer = open_layer(path)
-    assert (source.scale, source.offset, source.nodata) == (0.0001, 1000.0, -1000.0)
-    own = Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
-    expected = np.where(raw == -1000, np.nan, raw * 0.0001 + 1000.0)
-    assert_same_bits(values_of(layer, own), expected)
-    moved = Grid(own.crs, own.transform @ Affine.translation(7, 5), 100, 100)
-    assert_same_bits(values_of(align(source, moved, layer, "nearest", tmp_path), moved), expected[5:105, 7:107])

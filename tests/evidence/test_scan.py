@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 from districts import write_raster
-from rasters import UTM, awkward, open_layer
+from rasters import UTM, open_layer
 
 from mpmjax.errors import DataError
 from mpmjax.evidence import scan as scanning
@@ -207,39 +210,61 @@ def test_a_damaged_block_is_named(tmp_path: Path) -> None:
         look(path)
 
 
-def test_awkward_undeclared_and_declared_nodata() -> None:
-    with pytest.raises(DataError, match=r"image_missing_nodata\.tif, band 1: \d+ of 250000 cells hold -9999\.0"):
-        look(awkward("image_missing_nodata.tif"))
-    stated, declared = (
-        look(awkward("image_missing_nodata.tif"), nodata=-9999.0)[0],
-        look(awkward("image_nodata.tif"))[0],
-    )
-    assert stated == declared
-    assert 0.2 < declared.missing / declared.cells < 0.4
+def test_facts_survive_json(tmp_path: Path) -> None:
+    """They are kept between runs: plain fields, and none of those that describe the pattern infinite."""
+    values = measurements(0, 50, "float64")
+    values[3], values[4, :9] = 1.7e308, -1.7e308
+    for path in (save(tmp_path, values), save(tmp_path, np.full((9, 9), np.nan))):
+        facts = scan(*open_layer(path))
+        record = asdict(facts)
+        sentinels = {float(value): count for value, count in record.pop("sentinels").items()}
+        assert RasterFacts(**json.loads(json.dumps(record)), sentinels=sentinels) == facts
+        pattern = (facts.common, facts.common_share, facts.patches, facts.jump, facts.steps)
+        assert np.isfinite(pattern).all()
 
 
-@pytest.mark.parametrize("band", [1, 4])
-def test_awkward_all_nodata(band: int) -> None:
-    with pytest.raises(DataError, match=rf"all-nodata\.tif, band {band}: all 175725 cells are nodata"):
-        look(awkward("all-nodata.tif"), band=band)
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_how_values_lie_beside_each_other(tmp_path: Path, dtype: str) -> None:
+    """Against counts over all cells, one by one."""
+    rng = np.random.default_rng(9)
+    values = np.repeat(rng.integers(1, 12, (60, 20)), 4, axis=1).astype(dtype)
+    values[5:9, 7:50] = 99
+    facts, _ = look(save(tmp_path, values, nodata=99))
+    rows = [[None if v == 99 else float(v) for v in row] for row in values]
+    present = [v for row in rows for v in row if v is not None]
+    common = max(set(present), key=present.count)
+    pairs = [(a, b) for row in rows for a, b in itertools.pairwise(row) if a is not None and b is not None]
+    told = [(a, b) for a, b in pairs if (a, b) != (common, common)]
+    unequal = [(a, b) for a, b in pairs if a != b]
+    assert (facts.common, facts.distinct, facts.whole_numbers) == (common, 11, True)
+    assert facts.common_share == pytest.approx(present.count(common) / len(present))
+    assert facts.patches == pytest.approx(sum(a == b for a, b in told) / len(told))
+    assert facts.steps == pytest.approx(sum(abs(a - b) == 1 for a, b in unequal) / len(unequal))
+    any_two = [abs(a - b) for a in set(present) for b in set(present) if a != b]
+    expected = np.mean([abs(a - b) for a, b in unequal]) / np.mean(any_two)
+    assert facts.jump == pytest.approx(expected, rel=0.1), "random pairs: a tenth"
 
 
-def test_awkward_constant_bands() -> None:
-    for band in (1, 2, 3):
-        with pytest.raises(DataError, match=rf"green\.tif, band {band}: constant, every cell is \d+: it tells nothing"):
-            look(awkward("green.tif"), band=band)
+def test_pattern_of_a_large_file_is_that_of_its_cells(tmp_path: Path) -> None:
+    """Told from a lattice of cells, in windows: as from all of them to a few percent, whatever the lattice."""
+    rng = np.random.default_rng(9)
+    values = np.kron(rng.integers(1, 60, (60, 70)), np.ones((20, 20), int)).astype(np.int16)
+    values[rng.random(values.shape) < 0.2] = 1
+    facts, _ = look(save(tmp_path, values))
+    pairs = values[:, :-1], values[:, 1:]
+    told = (pairs[0] != 1) | (pairs[1] != 1)
+    assert facts.common_share == pytest.approx((values == 1).mean(), abs=0.01)
+    assert facts.patches == pytest.approx((pairs[0] == pairs[1])[told].mean(), abs=0.02)
 
 
-def test_awkward_nan_and_offsets() -> None:
-    undeclared, declared = look(awkward("image_float.tif"))[0], look(awkward("image_nan.tif"))[0]
-    assert undeclared == declared
-    assert undeclared.missing > 1000
-    assert look(awkward("image_with_offsets.tif"))[0].missing > 0
-
-
-def test_awkward_corrupt_is_refused_before_any_value_is_looked_at() -> None:
-    with pytest.raises(DataError, match=r"corrupt\.tif, band 1: the file is cut short: block 1_1 ends at byte 307086"):
-        look(awkward("corrupt.tif"))
+@pytest.mark.parametrize(("scale", "counts"), [(1.0, (30, 40, 4150)), (-0.001, (4160, 4170, 0))])
+def test_values_beyond_0_and_1_are_counted_as_scaled(
+    tmp_path: Path, scale: float, counts: tuple[int, int, int]
+) -> None:
+    values = measurements(2, 900, "int16")
+    values.flat[:30], values.flat[30:40], values.flat[40:50] = -5, 0, 1
+    facts, _ = look(save(tmp_path, values, scale=1.0 if scale == 1.0 else scale))
+    assert (facts.negative, facts.not_positive, facts.above_one) == counts
 
 
 @pytest.mark.parametrize("shape", [(1, 300), (300, 1), (1, 2)])

@@ -1,4 +1,4 @@
-"""Vector sources: what is read, what is refused with which words, and the distance on a grid."""
+"""Vector sources: what is read, and what is refused with which words."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from affine import Affine
 from pyproj import Transformer
-from rasterio.features import rasterize
-from scipy import ndimage
 from shapely.geometry import LineString, Point, Polygon
-from tolerances import DISTANCE, assert_close
 
-from mpmjax.errors import DataError, DiskError
-from mpmjax.evidence.vector import read_features, vector_distance
+from mpmjax.errors import DataError
+from mpmjax.evidence.vector import read_features
 from mpmjax.types import Grid
 
 GRID = Grid("EPSG:32639", Affine(50.0, 0.0, 400_000.0, 0.0, -40.0, 3_800_000.0), 120, 90)
@@ -39,12 +35,6 @@ def save(path: Path, geometries: list, crs: str | None = "EPSG:32639", **columns
 def at(col: float, row: float) -> Point:
     """A point in cells of the grid; at(0.5, 0.5) is the centre of the first cell."""
     return Point(GRID.transform @ (col, row))
-
-
-def distance_to(path: Path, out: Path, search_distance: float = 0.0, **options: str) -> np.ndarray:
-    vector_distance(path, GRID, out, search_distance=search_distance, name="faults", scratch=out.parent, **options)
-    with rasterio.open(out) as dataset:
-        return dataset.read(1)
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "shp", "geojson", "fgb"])
@@ -126,7 +116,7 @@ def test_nothing_near_tells_both_extents(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"no feature lies within 500 m of the grid.*x 636\d\d\d to .*grid x 400000 to 406000"
     ):
-        vector_distance(path, GRID, tmp_path / "d.tif", search_distance=500.0, name="far", scratch=tmp_path)
+        read_features(path, GRID, pad=500.0, name="far")
     with pytest.raises(DataError, match="no feature with rock = 'a' lies on the grid"):
         read_features(path, GRID, where="rock = 'a'", name="far")
 
@@ -179,120 +169,11 @@ def test_which_file_and_which_layer(tmp_path: Path) -> None:
         read_features(tmp_path / "two.gpkg", GRID, name="faults")
 
 
-def test_distance_is_exact_and_the_file_as_promised(tmp_path: Path) -> None:
-    lines = [LineString([at(10.5, 20.5), at(90.5, 70.5)]), at(115.2, 3.7), BOWTIE]
-    path, out = save(tmp_path / "faults.gpkg", lines), tmp_path / "faults.tif"
-    result = distance_to(path, out, 300.0)
-    burnt = rasterize(lines, out_shape=GRID.shape, transform=GRID.transform, all_touched=True)
-    assert_close(result, ndimage.distance_transform_edt(burnt == 0, sampling=(40.0, 50.0)), DISTANCE)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["faults.gpkg", "faults.tif"]
-    with rasterio.open(out) as dataset:
-        assert (dataset.shape, dataset.transform, dataset.crs) == (GRID.shape, GRID.transform, GRID.crs)
-        assert dataset.dtypes == ("float32",)
-        assert dataset.nodata is None
-        assert dataset.block_shapes == [(256, 256)]
-        assert dataset.compression is rasterio.enums.Compression.zstd
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "3"
-    first = out.read_bytes()
-    distance_to(path, out, 300.0)
-    assert out.read_bytes() == first
-
-
-@pytest.mark.parametrize("gap", [1, 700, 1000])
-def test_a_feature_beyond_the_edge_counts(tmp_path: Path, gap: int) -> None:
-    xmin, ymin, xmax, ymax = GRID.bounds
-    beyond = {
-        "left": Point(xmin - gap, (ymin + ymax) / 2),
-        "right": Point(xmax + gap, (ymin + ymax) / 2),
-        "above": Point((xmin + xmax) / 2, ymax + gap),
-        "below": Point((xmin + xmax) / 2, ymin - gap),
-    }
-    cols, rows = np.meshgrid(np.arange(GRID.width), np.arange(GRID.height))
-    for side, point in beyond.items():
-        result = distance_to(save(tmp_path / f"{side}.gpkg", [point]), tmp_path / "out.tif", 1000.0)
-        row, col = GRID.rows_cols(np.array([point.x]), np.array([point.y]))
-        assert_close(result, np.hypot((cols - col) * 50.0, (rows - row) * 40.0), DISTANCE)
-
-
-def test_a_margin_without_features_costs_nothing(tmp_path: Path) -> None:
-    """A search distance of a million kilometres: the frame ends where the features do, the values stay the same."""
-    shapes = [at(-30.5, 40.2), LineString([at(100, 95), at(140, 60)]), at(60, 45)]
-    path = save(tmp_path / "a.gpkg", shapes)
-    near, far = (distance_to(path, tmp_path / "d.tif", search) for search in (5_000.0, 1e9))
-    np.testing.assert_array_equal(far, near)
-
-
 def test_a_file_without_features(tmp_path: Path) -> None:
     empty = gpd.GeoDataFrame({"a": []}, geometry=[], crs=GRID.crs)
     empty.to_file(tmp_path / "empty.gpkg")
     with pytest.raises(DataError, match=r"empty.gpkg: the file holds no feature with a geometry"):
         read_features(tmp_path / "empty.gpkg", GRID, name="empty")
-
-
-def test_cells_that_may_be_nearer_to_something_unseen_are_counted(tmp_path: Path) -> None:
-    dot, out = at(60, 45), tmp_path / "d.tif"
-    alone = save(tmp_path / "dot.gpkg", [dot])
-    path = save(tmp_path / "dots.gpkg", [dot, Point(dot.x + 4_000.0, dot.y)])
-
-    def notes(source: Path, search_distance: float | None) -> list[str]:
-        return vector_distance(source, GRID, out, search_distance=search_distance, name="dot", scratch=tmp_path)
-
-    (note,) = notes(path, 0.0)
-    assert "of 10800 cells may have a nearer feature" in note
-    assert notes(path, 4000.0) == []
-    assert notes(alone, 0.0) == [], "the file holds nothing farther out"
-
-
-def test_by_default_the_search_goes_as_far_as_matters(tmp_path: Path) -> None:
-    xmin, ymin, xmax, ymax = GRID.bounds
-    outside = [Point(xmax + 130.0, (ymin + ymax) / 2), Point(xmin - 1_000.0, ymax), Point(xmin - 90_000.0, ymax)]
-    path = save(tmp_path / "dots.gpkg", [Point(xmin + 5.0, ymin + 5.0), *outside])
-    results = []
-    for search in (None, 100_000.0):
-        notes = vector_distance(path, GRID, tmp_path / "d.tif", search_distance=search, name="dots", scratch=tmp_path)
-        assert notes == []
-        with rasterio.open(tmp_path / "d.tif") as dataset:
-            results.append(dataset.read(1))
-    np.testing.assert_array_equal(*results)
-    assert results[0][:, -1].min() < 200.0
-
-
-def test_strips_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than one strip, and features across seams: the same values as in one."""
-    tall = Grid(GRID.crs, Affine(10.0, 0.0, 400_000.0, 0.0, -10.0, 3_800_000.0), 90, 700)
-    lines = [
-        LineString([(400_051.3, 3_800_102.7), (400_803.9, 3_792_904.1)]),
-        Point(400_401.7, 3_795_003.1).buffer(333.3),
-    ]
-    path = save(tmp_path / "a.gpkg", lines)
-    results = []
-    for rows in (256, 10_000):
-        monkeypatch.setattr("mpmjax.evidence.vector.STRIP_ROWS", rows)
-        vector_distance(path, tall, tmp_path / "d.tif", search_distance=200.0, name="a", scratch=tmp_path)
-        with rasterio.open(tmp_path / "d.tif") as dataset:
-            results.append(dataset.read(1))
-    np.testing.assert_array_equal(*results)
-
-
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.gpkg", [at(1, 1)])
-    with pytest.raises(DiskError, match="cannot be written"):
-        vector_distance(path, GRID, tmp_path / "missing" / "d.tif", name="a", scratch=tmp_path)
-
-
-def test_a_file_cut_short_when_it_was_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As GDAL leaves it, without an error, where the disk fills up in the last kilobytes."""
-    path, out, rasterio_open = save(tmp_path / "a.gpkg", [at(1, 1)]), tmp_path / "d.tif", rasterio.open
-
-    def open_cut_short(file: Path, *mode: str, **options: object) -> object:
-        if not mode:
-            os.truncate(file, file.stat().st_size - 100)
-        return rasterio_open(file, *mode, **options)
-
-    monkeypatch.setattr(rasterio, "open", open_cut_short)
-    with pytest.raises(DiskError, match="cannot be written"):
-        vector_distance(path, GRID, out, name="a", scratch=tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.gpkg"]
 
 
 @pytest.fixture
@@ -303,23 +184,6 @@ def gawler() -> Path:
     if not folder.is_dir():
         pytest.skip(f"{folder} is not there")
     return folder
-
-
-def test_real_faults_in_degrees_to_a_metric_grid(gawler: Path, tmp_path: Path) -> None:
-    """South Australia, EPSG:4283 -> EPSG:28353, against geopandas, rasterio and scipy in one piece."""
-    grid = Grid("EPSG:28353", Affine(250.0, 0.0, 480_000.0, 0.0, -250.0, 6_650_000.0), 500, 620)
-    path, pad = gawler / "faults_archaean_mesoproterozoic.shp", 81
-    out = tmp_path / "faults.tif"
-    vector_distance(path, grid, out, search_distance=20_000.0, name="faults", scratch=tmp_path)
-    with rasterio.open(out) as dataset:
-        result = dataset.read(1)
-    frame = grid.transform @ Affine.translation(-pad, -pad)
-    lines = gpd.read_file(path).to_crs(grid.crs).geometry
-    lines = lines[lines.intersects(shapely.box(*grid.bounds).buffer(20_000, join_style="mitre"))]
-    burnt = rasterize(lines, out_shape=(620 + 2 * pad, 500 + 2 * pad), transform=frame, all_touched=True)
-    expected = ndimage.distance_transform_edt(burnt == 0, sampling=250.0)[pad:-pad, pad:-pad]
-    assert_close(result, expected, DISTANCE)
-    assert result.min() == 0.0
 
 
 def test_real_intrusions_with_a_broken_ring(gawler: Path) -> None:

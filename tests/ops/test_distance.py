@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from tolerances import DISTANCE, assert_close, assert_same_bits
@@ -20,9 +20,9 @@ CELLS = [(1.0, 1.0), (30.0, 30.0), (30.0, 20.0), (4243.9, 4178.9), (0.5, 37.0), 
 
 
 @st.composite
-def masks(draw: st.DrawFn, side: int = 40) -> np.ndarray:
+def masks(draw: st.DrawFn, side: int = 40, shape: tuple[int, int] | None = None) -> np.ndarray:
     """Features in every density, dots or lines, at least one."""
-    height, width = draw(st.integers(1, side)), draw(st.integers(1, side))
+    height, width = (draw(st.integers(1, side)), draw(st.integers(1, side))) if shape is None else shape
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     mask = rng.random((height, width)) < draw(st.sampled_from([0.0, 0.003, 0.03, 0.3, 0.9]))
     for _ in range(draw(st.integers(0, 3))):
@@ -68,18 +68,39 @@ def test_against_the_definition(features: np.ndarray, cell_size: tuple[float, fl
     assert_close(result, reference(features, cell_size), DISTANCE)
 
 
-@given(masks(side=150), st.sampled_from(CELLS))
-@settings(max_examples=100, deadline=None)
-def test_against_scipy(features: np.ndarray, cell_size: tuple[float, float]) -> None:
-    expected = ndimage.distance_transform_edt(~features, sampling=cell_size[::-1])
-    assert_close(distance_in_memory(features, cell_size), expected, DISTANCE)
+SIZES = st.floats(0.01, 10_000.0)
+SHAPES = st.tuples(st.integers(1, 150), st.integers(1, 150)) | st.sampled_from([(1, 1), (1, 700), (700, 1), (2, 900)])
+
+
+@given(st.data(), SHAPES, SIZES, SIZES)
+@settings(max_examples=200, deadline=None)
+def test_bits_of_scipy_where_cells_are_not_square(
+    data: st.DataObject, shape: tuple[int, int], dx: float, dy: float
+) -> None:
+    """Equal to scipy's float64 distance rounded to float32, bit for bit, on masks and cells of any shape.
+
+    Both take a few roundings in float64, each its own (2e-16 of the distance), before the one to float32 (6e-8). So the
+    bits can differ only where the true distance lies within those few from the middle between two float32 numbers, one
+    cell in 1e8: there either is right, and they must be neighbours around that middle.
+    """
+    assume(dx != dy)
+    features = data.draw(masks(shape=shape))
+    expected = np.asarray(ndimage.distance_transform_edt(~features, sampling=(dy, dx)))
+    found, rounded = distance_in_memory(features, (dx, dy)), expected.astype(np.float32)
+    differ = found != rounded
+    if differ.any():
+        middle = (found[differ].astype(np.float64) + rounded[differ]) / 2
+        assert (np.nextafter(found[differ], rounded[differ]) == rounded[differ]).all()
+        assert (np.abs(expected[differ] - middle) <= 8 * np.spacing(middle)).all()
+    same = ~differ
+    assert_same_bits(found[same], rounded[same])
 
 
 @given(masks(side=60))
 @settings(max_examples=100, deadline=None)
 def test_square_cells_are_exact(features: np.ndarray) -> None:
     """Squared distances are whole numbers, so the result is the correctly rounded root of the right one."""
-    nearest = ndimage.distance_transform_edt(~features, return_distances=False, return_indices=True)
+    nearest = np.asarray(ndimage.distance_transform_edt(~features, return_distances=False, return_indices=True))
     squared = ((nearest - np.indices(features.shape)) ** 2).sum(axis=0)
     assert_same_bits(distance_in_memory(features, (1.0, 1.0)), np.sqrt(squared.astype(np.float64)).astype(np.float32))
 

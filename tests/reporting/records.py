@@ -7,6 +7,21 @@ from typing import Any
 HOSTILE = "<script>alert('x')</script>"
 
 
+WARPED = {
+    "source": {"crs": "EPSG:4326", "cell_size": [0.05, 0.05]},
+    "method": "bilinear",
+    "files": {},
+    "prepared": None,
+}
+DERIVED = {
+    "source": {"features": 9400},
+    "method": "distance",
+    "parameters": {"derive": "distance", "where": HOSTILE, "azimuth": [30, 60], "search_distance": 5000.0},
+    "files": {},
+    "prepared": None,
+}
+
+
 def scores(auc: float, capture: float) -> dict[str, Any]:
     return {
         "auc": auc,
@@ -36,11 +51,13 @@ def full_record() -> dict[str, Any]:
                 "membership": {"kind": "sigmoid", "params": {"midpoint": 0.42, "slope": 13.1}, "transform": "none",
                                "complement": False, "hedge": "very"},
                 "missing_share": 0.0, "p1": 0.08, "median": 0.31, "p99": 0.77,
+                "provenance": WARPED,
             },
             {
                 "name": "faults", "role": "distance", "direction": -1, "source": "faults.gpkg", "weight": 2.0,
                 "membership": {"kind": "ecdf", "params": {}, "transform": "log", "complement": True, "hedge": "none"},
                 "missing_share": 0.0004, "p1": 0.0, "median": 1840.2, "p99": 1234567.0,
+                "provenance": DERIVED,
             },
             {"name": "gravity", "role": "geophysics", "direction": 0, "source": "g.tif", "weight": 1.0,
              "membership": None, "missing_share": None, "p1": None, "median": float("nan"), "p99": -4.1e-5},

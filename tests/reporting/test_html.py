@@ -157,6 +157,10 @@ def test_layers_in_words_and_numbers() -> None:
     assert (second["missing"], second["median"], second["p99"]) == ("< 0.1 %", "1\u202f840", "1\u202f234\u202f567")
     assert (second["weight"], second["number"]) == ("2", "2")
     assert third["direction"] == "no direction"
+    assert first["origin"] == "bilinear, from cells of 0.05 × 0.05 in EPSG:4326"
+    stated = f"where\u00a0{HOSTILE}, azimuth\u00a030 to 60, search distance\u00a05\u202f000"
+    assert second["origin"] == f"distance to 9\u202f400 features: {stated}"
+    assert third["origin"] == ""
     assert [third[key] for key in ("membership", "missing", "p1", "median")] == ["–"] * 4
     assert third["p99"] == "−4.10\u00a0×\u00a010⁻⁵"
 

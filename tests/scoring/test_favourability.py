@@ -94,9 +94,13 @@ def test_ties_share_the_middle_of_their_ranks(step: float) -> None:
     assert (np.diff(got[np.argsort(values)]) >= 0).all()
 
 
+FLOATS = st.floats(-1e6, 1e6).filter(lambda value: value == 0.0 or abs(value) > 1e-290)
+"""Neighbours lie at least 1e-306 apart: the slope over less overflows, in NumPy's interpolation as anywhere."""
+
+
 @settings(deadline=None)
 @given(
-    st.lists(st.sampled_from([0.0, 1.0, 2.0, 1e-300, 1e300, -5.5]) | st.floats(-1e6, 1e6), min_size=1, max_size=60),
+    st.lists(st.sampled_from([0.0, 1.0, 2.0, 1e-300, 1e300, -5.5]) | FLOATS, min_size=1, max_size=60),
     st.sampled_from([2, 7, QUANTILES]),
 )
 def test_ecdf_knots_can_be_interpolated(values: list[float], quantiles: int) -> None:
@@ -302,6 +306,45 @@ def test_category_table() -> None:
     assert np.isnan(apply(fitted, [9.0, 2.0])).all()  # unlisted: missing, never guessed
     spare = fit([1.0], {"kind": "category", "scores": scores, "default": 0.1}, role="category")
     assert apply(spare, [9.0, 7.0]).tolist() == [0.1, 0.9]
+
+
+def fit_classes(scores: dict[str, float], codes: dict[str, tuple[float, ...]], **layer: Any) -> Membership:
+    named = dataclasses.replace(layer_of(role="category"), codes=codes, **layer)
+    return fit_membership(np.array([1.0, 2.0]), named, SPEC.validate_python({"kind": "category", "scores": scores}))
+
+
+LITHOLOGY = {"Granite": (1.0, 7.0), "Shale": (2.0,), "3": (4.0,)}
+
+
+def test_named_classes_give_their_score_to_all_their_codes() -> None:
+    fitted = fit_classes({"Granite": 0.9, "Shale": 0.1, "5": 0.4, "3": 0.6}, LITHOLOGY)
+    assert apply(fitted, [1.0, 7.0, 2.0, 5.0]).tolist() == [0.9, 0.9, 0.1, 0.4]
+    assert apply(fitted, [4.0]).tolist() == [0.6], "a name that looks like a number is a name where the table has it"
+    assert np.isnan(apply(fitted, [3.0, 9.0])).all()
+    assert np.isnan(apply(fit_classes({"Shale": 0.1}, LITHOLOGY), [1.0, 7.0])).all(), "unlisted names are missing"
+
+
+def test_codes_of_a_table_are_raw_and_the_sample_is_scaled() -> None:
+    fitted = fit_classes({"Granite": 0.9}, LITHOLOGY, scale=0.1, offset=2.0)
+    assert apply(fitted, [1.0 * np.float64(0.1) + 2.0, 7.0 * np.float64(0.1) + 2.0]).tolist() == [0.9, 0.9]
+    assert np.isnan(apply(fitted, [1.0, 7.0])).all()
+
+
+def test_a_name_that_no_class_has() -> None:
+    with pytest.raises(DataError) as seen:
+        fit_classes({"Granit": 0.9, "Shale": 0.1, "Gneiss": 0.3}, LITHOLOGY)
+    assert "layer 'copper' (cu_ppm.tif): scores name 'Granit', 'Gneiss', which is no class" in str(seen.value)
+    assert "Its classes are 'Granite', 'Shale', '3'." in str(seen.value)
+    with pytest.raises(DataError, match=r"'c0', 'c1'.*'c19' and 5 more"):
+        fit_classes({"Granite": 0.9}, {f"c{i}": (float(i),) for i in range(25)})
+    with pytest.raises(DataError, match="classes are none: its classes are numbers"):
+        fit_classes({"Granite": 0.9}, {})
+
+
+def test_a_code_and_its_name_must_agree() -> None:
+    with pytest.raises(DataError, match=r"scores give 'Granite' 0.9 and '7' 0.2, and both mean the class of code 7"):
+        fit_classes({"Granite": 0.9, "7": 0.2}, LITHOLOGY)
+    assert apply(fit_classes({"Granite": 0.9, "7": 0.9}, LITHOLOGY), [1.0, 7.0]).tolist() == [0.9, 0.9]
 
 
 @pytest.mark.parametrize("hedge", ["none", "very", "somewhat"])

@@ -12,30 +12,19 @@ import rasterio
 import shapely
 from districts import write_raster, write_vector
 from rasters import LEFT, TOP, UTM, make_grid, write_on
+from small_projects import make, raster, vector
 
 from mpmjax.errors import MpmError
 from mpmjax.project import Project
 from mpmjax.stages.check import Findings, check
 from mpmjax.stages.prepare import prepare
+from mpmjax.stream.cache import Cache
 
 GRID = make_grid(60, 50)
 
 
 def values(seed: int, shape: tuple[int, int] = GRID.shape) -> np.ndarray:
     return np.random.default_rng(seed).normal(100, 10, shape).astype(np.float32)
-
-
-def raster(name: str, **keys: Any) -> dict[str, Any]:
-    return {"name": name, "source": f"{name}.tif", "role": "index", "direction": "high"} | keys
-
-
-def vector(name: str, **keys: Any) -> dict[str, Any]:
-    source = {"name": name, "source": f"{name}.gpkg", "derive": "distance", "role": "distance", "direction": "low"}
-    return source | keys
-
-
-def make(folder: Path, layers: list[dict[str, Any]], **sections: Any) -> Project:
-    return Project.model_validate({"folder": folder, "project": {"name": "x"}, "layers": layers} | sections)
 
 
 @pytest.fixture
@@ -57,7 +46,7 @@ def run_refuses(project: Project, folder: Path) -> bool:
     scratch = folder / "scratch"
     scratch.mkdir(exist_ok=True)
     try:
-        prepare(project, scratch)
+        prepare(project, scratch, Cache(folder / "cache"))
     except MpmError:
         return True
     return False
@@ -72,15 +61,24 @@ def test_all_is_well(folder: Path) -> None:
     )
     found = check(project)
     assert not found.errors
-    text = "\n".join(found.lines)
-    assert re.search(
-        r"a: 60 x 50 cells of 60 x 60, EPSG:32639, float32, nodata None, values [\d.]+ to [\d.]+, 0\.0% missing", text
-    )
-    assert "grid: 60 x 50 cells of 60 x 60 m, EPSG:32639, 11 km2" in text
-    assert re.search(r"a: as it is\n  b: as it is\n  c: warped, average", text)
-    assert "mask: 980 of 3,000 cells of the grid lie inside" in text
-    assert "faults: 1 features on the grid" in text
-    assert "occurrences: 2 points, 1 cells of the grid" in text, "one lies outside the study area"
+    (warning,) = found.warnings
+    assert warning.startswith("The rasters have 2 cell sizes: 60 x 60 m (a, b); 20 x 20 m (c). The grid has 60 x 60 m")
+    table = [re.split(r"  +", line) for line in found.lines[:5]]
+    assert table[0] == [
+        *("layer", "role", "source", "CRS", "cell size", "covers", "shift"),
+        *("empty", "missing", "values", "becomes"),
+    ], "no layer has a nodata value, so there is no column for it"
+    assert table[1][:9] == [
+        *("a", "index", "60 x 50 float32", "EPSG:32639", "60 x 60 m", "100%", "none", "0%", "0%")
+    ]  # fmt: skip
+    assert re.fullmatch(r"[\d.]+ to [\d.]+", table[1][9])
+    assert [row[-1] for row in table[1:]] == ["as it is", "as it is", "average", "distance"]
+    assert table[3][5:7] == ["100%", "-"]
+    assert table[4] == ["faults", "distance", "1 line", "EPSG:32639", *["-"] * 6, "distance"]
+    assert len({line.index("EPSG") for line in found.lines[1:5]}) == 1, "columns are aligned"
+    assert found.lines[5].startswith("grid: 60 x 50 cells of 60 x 60 m, EPSG:32639, 11 km2")
+    assert "mask: 980 of 3,000 cells of the grid lie inside" in found.lines
+    assert "occurrences: 2 points, 1 cells of the grid" in found.lines, "one lies outside the study area"
     assert not run_refuses(project, folder)
 
 
@@ -153,7 +151,7 @@ def test_what_is_wrong_with_the_grid(folder: Path, grid: dict[str, Any], words: 
     write_vector(folder / "far.gpkg", [shapely.box(0, 0, 100, 100)])
     project = make(folder, [raster("a"), raster("b")], grid=grid)
     found = check(project)
-    assert len(found.errors) == 1
+    assert len(found.errors) == (2 if words == "do not overlap" else 1)
     assert re.search(words, found.errors[0])
     assert run_refuses(project, folder)
 
@@ -189,7 +187,7 @@ def test_a_file_of_nodata_has_no_range_of_values(folder: Path) -> None:
     write_on(folder / "a.tif", GRID, np.full(GRID.shape, -1, np.int16), nodata=-1)
     found = check(make(folder, [raster("a"), raster("b")]))
     assert "all 3000 cells are nodata" in found.errors[0]
-    assert not [line for line in found.lines if "inf" in line]
+    assert "inf" not in "\n".join(found.lines)
 
 
 def test_a_grid_larger_than_what_is_looked_at_is_said_to_be_sampled(folder: Path) -> None:
@@ -200,4 +198,83 @@ def test_a_grid_larger_than_what_is_looked_at_is_said_to_be_sampled(folder: Path
         file.write(np.arange(100, dtype=np.uint8).reshape(10, 10), 1, window=rasterio.windows.Window(0, 0, 10, 10))
     found = check(make(folder, [raster("a"), raster("b")]))
     assert isinstance(found, Findings)
-    assert "(sampled)" in found.lines[0]
+    assert re.search(r"^a +index +40000 x 40000 uint8 .* ~0% ", found.lines[1])
+
+
+def test_one_stray_layer_does_not_hide_the_others(folder: Path) -> None:
+    write_on(folder / "far.tif", make_grid(60, 50, 60.0, LEFT + 1e6, TOP), values(5))
+    write_on(folder / "shifted.tif", make_grid(60, 50, 60.0, LEFT + 30, TOP - 30), values(6))
+    found = check(make(folder, [raster("a"), raster("far"), raster("shifted"), vector("rivers")]))
+    assert [bool(re.search(words, error)) for words, error in zip(
+        (r"layer 'far' .* do not overlap|do not overlap(?s:.*)'far'", r"rivers\.gpkg"), found.errors, strict=True
+    )] == [True] * 2  # fmt: skip
+    assert "shifted by 0.50 cell (30 m) east and 0.50 cell (30 m) south" in found.warnings[-1]
+
+
+def test_shifts_of_the_mask_and_of_occurrences(folder: Path) -> None:
+    half = make_grid(60, 50, 60.0, LEFT + 30, TOP + 30)
+    write_on(folder / "area.tif", half, np.ones(GRID.shape, np.uint8))
+    labels = np.zeros(GRID.shape, np.uint8)
+    labels[20, 30] = 1
+    write_on(folder / "labels.tif", half, labels)
+    sections = {"grid": {"like": "a", "mask": "area.tif"}, "validate": {"occurrences": "labels.tif"}}
+    found = check(make(folder, [raster("a"), raster("b")], **sections))
+    assert len(found.warnings) == 2
+    for who, warning in zip(("mask", "occurrences"), found.warnings, strict=True):
+        assert warning.startswith(f"{who}: cells as those of the grid (60 x 60 m) but shifted by 0.50 cell (30 m) east")
+
+
+def test_a_layer_without_values_in_the_study_area(folder: Path) -> None:
+    half = values(3)
+    half[:, :31] = np.nan
+    write_on(folder / "half.tif", GRID, half)
+    (warning,) = check(make(folder, [raster("a"), raster("half")])).warnings
+    assert warning.startswith("layer 'half' (52% missing): no value in more than half of the study area")
+    write_vector(folder / "east.gpkg", [shapely.box(LEFT + 1860, TOP - 3000, LEFT + 3600, TOP)])
+    assert check(make(folder, [raster("a"), raster("half")], grid={"mask": "east.gpkg"})).warnings == []
+
+
+def test_names_of_classes(folder: Path) -> None:
+    write_on(folder / "rocks.tif", GRID, np.random.default_rng(0).integers(1, 4, GRID.shape).astype(np.uint8))
+    (folder / "rocks.csv").write_text("value,rock\n1,granite\n2,tuff\n3,shale\n", encoding="utf-8")
+    for scores, field, words in (
+        ({"granite": 0.9, "tuff": 0.1}, "rock", None),
+        (
+            {"granite": 0.9, "Tuf": 0.1},
+            "rock",
+            r"'rocks'.* scores name 'Tuf', .* classes are 'granite', 'tuff', 'shale'",
+        ),
+        ({"granite": 0.9}, "name", r"'rocks': .*rocks\.csv.*name"),
+    ):
+        named = {"value_table": "rocks.csv", "field": field, "direction": None, "role": "category"}
+        table = {"kind": "category", "scores": scores}
+        found = check(make(folder, [raster("a"), raster("rocks", membership=table, **named)]))
+        assert found.warnings == []
+        assert len(found.errors) == (words is not None)
+        assert words is None or re.search(words, found.errors[0])
+
+
+def test_another_datum(folder: Path) -> None:
+    """ED50 of Iran, told by the CRS of faults: a line of facts."""
+    far = [shapely.LineString([(LEFT + 90, TOP - 90), (LEFT + 3000, TOP - 2500)])]
+    write_vector(folder / "faults.gpkg", far, crs="EPSG:2059")  # ED50(ED77) / UTM zone 39N
+    found = check(make(folder, [raster("a"), raster("b"), vector("faults")]))
+    assert not found.errors
+    assert [line for line in found.lines if line.startswith("datum")] == [
+        "datum: ED50(ED77) to WGS 84 by 'ED50(ED77) to WGS 84 (1)', good to 1 m: layer 'faults'"
+    ]
+    assert found.warnings == []
+
+
+def test_many_layers_share_a_sentence(folder: Path) -> None:
+    coarse = make_grid(20, 20, 240.0, LEFT - 300, TOP + 300)
+    names = [f"element_{i}" for i in range(39)]
+    for i, name in enumerate(names):
+        write_on(folder / f"{name}.tif", coarse, values(i, (20, 20)))
+    found = check(make(folder, [raster("a"), *map(raster, names)]))
+    assert len(found.warnings) == 2
+    assert (
+        "'element_0', 'element_1', 'element_2', 'element_3', 'element_4', 'element_5' and 33 more: coarser"
+        in (found.warnings[1])
+    )
+    assert max(len(line) for line in found.lines) < 160

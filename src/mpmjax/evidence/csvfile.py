@@ -38,7 +38,7 @@ def read_coordinates(
     Raises:
         DataError: missing or unreadable file, no rows, no such columns, a cell that is no number, or an unknown CRS.
     """
-    header, rows = _table(path, label)
+    header, rows = read_table(path, label)
     stated = None if crs is None else parse_crs(crs, label)
     lon_lat, x_y = _columns(header, LON_LAT), _columns(header, X_Y)
     if lon_lat is not None and (stated is None or stated.is_geographic or x_y is None):
@@ -62,8 +62,12 @@ def read_coordinates(
     return x, y, own, [f"{label}: {blank} of {len(rows)} rows have no coordinates."] if blank else []
 
 
-def _table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Header and rows of a CSV; a row comes with its line number."""
+def read_table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Header and rows of a CSV; a row comes with its line number, and may be shorter than the header.
+
+    Raises:
+        DataError: missing or unreadable file, no text in UTF-8, or no rows.
+    """
     if not path.is_file():
         raise DataError(f"{label}: no such file. Check the path; relative ones start at the project file.")
     try:

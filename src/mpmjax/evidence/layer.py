@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from mpmjax.evidence.raster import RasterSource
+from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import sense
-from mpmjax.project_sections import LayerSection
 from mpmjax.types import Layer
 
 DIRECTIONS = {"high": 1, "low": -1, "none": 0}
@@ -19,8 +22,10 @@ def direction(section: LayerSection) -> int:
     return 1 if section.role == "membership" else 0
 
 
-def raster_layer(section: LayerSection, source: RasterSource) -> Layer:
-    """The layer as its source holds it, before it is laid on the grid."""
+def raster_layer(
+    section: LayerSection, source: RasterSource, codes: Mapping[str, tuple[float, ...]] | None = None
+) -> Layer:
+    """The layer as its source holds it, before it is laid on the grid; `codes` from its value table."""
     return Layer(
         name=section.name,
         role=section.role,
@@ -35,4 +40,19 @@ def raster_layer(section: LayerSection, source: RasterSource) -> Layer:
         direction=direction(section),
         weight=section.weight,
         source=str(source.path),
+        codes=codes or {},
+    )
+
+
+def derived_layer(section: LayerSection, path: Path) -> Layer:
+    """The layer that features of the file `path` give; where its cells lie is not known yet."""
+    return Layer(
+        name=section.name,
+        role=section.role,
+        path=path,
+        band=1,
+        dtype="float32",
+        direction=direction(section),
+        weight=section.weight,
+        source=str(path),
     )

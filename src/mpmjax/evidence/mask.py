@@ -6,10 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
-from rasterio.features import rasterize
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.burn import covered, take_apart
 from mpmjax.evidence.raster import inspect_raster
 from mpmjax.evidence.vector import read_features
 from mpmjax.evidence.warp import align
@@ -19,18 +18,21 @@ from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer, Tile
 
 
-def prepare_mask(path: Path, grid: Grid, scratch: Path) -> Path:
+def prepare_mask(path: Path, grid: Grid, scratch: Path, layer: str | None = None) -> Path:
     """The study area as a uint8 raster on the grid, 1 inside: raster cells that are not 0 or nodata, or polygons.
+
+    Args:
+        layer: which one of a vector file with several.
 
     Raises:
         DataError: the file cannot be read, has no CRS, or nothing of it lies on the grid.
     """
     if path.suffix.lower() not in RASTER_DRIVERS:
-        return _write(_polygons(path, grid), path, grid, scratch)
+        return _write(_polygons(path, grid, layer), path, grid, scratch)
     source = inspect_raster(path, "mask")
     raw = Layer("mask.warped", "category", path, 1, source.dtype, source.nodata, masked=source.masked, source=str(path))
-    layer = align(source, grid, raw, "nearest", scratch)
-    with StackReader(grid, (layer,)) as reader:
+    laid = align(source, grid, raw, "nearest", scratch)
+    with StackReader(grid, (laid,)) as reader:
 
         def inside(strip: Tile) -> np.ndarray:
             slab = reader.read(strip)
@@ -39,13 +41,12 @@ def prepare_mask(path: Path, grid: Grid, scratch: Path) -> Path:
         return _write(inside, path, grid, scratch)
 
 
-def _polygons(path: Path, grid: Grid) -> Callable[[Tile], np.ndarray]:
-    shapes = list(read_features(path, grid, name="mask").geometries)
+def _polygons(path: Path, grid: Grid, layer: str | None) -> Callable[[Tile], np.ndarray]:
+    parts = take_apart(read_features(path, grid, name="mask", layer=layer).geometries, grid)
+    polygons, ones = np.flatnonzero(parts.filled), np.ones(len(parts.filled), np.uint8)
 
     def inside(strip: Tile) -> np.ndarray:
-        transform = grid.transform @ Affine.translation(0, strip.row)
-        shape = (strip.height, strip.width)
-        return np.asarray(rasterize(shapes, out_shape=shape, transform=transform, dtype="uint8")) > 0
+        return covered(parts, polygons, ones, strip.row, (strip.height, grid.width))[0] > 0
 
     return inside
 

@@ -56,7 +56,13 @@ class _Tally:
 
 
 def read_occurrences(
-    path: Path, grid: Grid, *, mask: Path | None = None, crs: str | None = None, where: str | None = None
+    path: Path,
+    grid: Grid,
+    *,
+    mask: Path | None = None,
+    crs: str | None = None,
+    where: str | None = None,
+    layer: str | None = None,
 ) -> Occurrences:
     """Known occurrences as cells of the grid.
 
@@ -67,6 +73,7 @@ def read_occurrences(
         mask: raster of the study area, not 0 inside; in any CRS, looked up at the centres of the grid's cells.
         crs: overrides a missing or wrong CRS of the file.
         where: attribute filter for vector files, the part of an OGR SQL statement after WHERE.
+        layer: which one of a vector file with several.
 
     Returns:
         One row and column a distinct cell, row-major; `points` counts all points of the file;
@@ -77,8 +84,11 @@ def read_occurrences(
             raster are labels.
     """
     label, suffix = f"occurrences: {path}", path.suffix.lower()
-    if where is not None and (suffix in CSV_SUFFIXES or suffix in RASTER_DRIVERS):
-        raise DataError(f"{label}: where = {where!r} is for vector files. Remove it, or save the points as GeoPackage.")
+    for key, value in (("where", where), ("layer", layer)):
+        if value is not None and (suffix in CSV_SUFFIXES or suffix in RASTER_DRIVERS):
+            raise DataError(
+                f"{label}: {key} = {value!r} is for vector files. Remove it, or save the points as GeoPackage."
+            )
     tally = _Tally(grid)
     if suffix in RASTER_DRIVERS:
         source = inspect_raster(path, "occurrences", crs=crs)
@@ -93,7 +103,7 @@ def read_occurrences(
         tally.notes += notes
         _add(tally, x, y, own)
     else:
-        _add_vector(tally, path, crs, where)
+        _add_vector(tally, path, crs, where, layer)
     if not tally.cells.size:
         raise DataError(_none_inside(label, tally))
     cells = tally.cells if mask is None else tally.cells[_inside(mask, grid, tally.cells)]
@@ -128,8 +138,8 @@ def _projected(x: np.ndarray, y: np.ndarray, source: CRS, target: CRS) -> tuple[
     return Transformer.from_crs(source, target, always_xy=True).transform(x, y)
 
 
-def _add_vector(tally: _Tally, path: Path, crs: str | None, where: str | None) -> None:
-    file = open_vector(path, "occurrences", crs=crs)
+def _add_vector(tally: _Tally, path: Path, crs: str | None, where: str | None, layer: str | None) -> None:
+    file = open_vector(path, "occurrences", crs=crs, layer=layer)
     geometries, notes = read_geometries(file, where=where)
     tally.notes += notes
     points = np.isin(shapely.get_type_id(geometries), _POINT_TYPES)

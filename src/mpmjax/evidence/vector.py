@@ -1,28 +1,36 @@
-"""Vector sources: faults, intrusions, contacts -> features in the grid's CRS -> exact distance on the grid."""
+"""Vector sources: faults, intrusions, contacts -> features in the grid's CRS."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import shapely
-from affine import Affine
-from pyproj import CRS, Transformer
-from rasterio.features import rasterize
+from pyproj import CRS
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.vectorfile import VectorFile, are_finite, open_vector, read_geometries, total_bounds
-from mpmjax.ops.distance import distance
-from mpmjax.stream.layerfile import STRIP_ROWS, write_layer
+from mpmjax.evidence import lines
+from mpmjax.evidence.geometry import are_finite, homogeneous, repaired
+from mpmjax.evidence.reach import (
+    Bounds,
+    cut,
+    in_units,
+    longest_edge,
+    project,
+    project_bounds,
+    reaches_beyond,
+    search_boxes,
+    widened,
+)
+from mpmjax.evidence.vectorfile import VectorFile, open_vector, read_rows, total_bounds
 from mpmjax.types import Grid
 
-_EARTH_RADIUS = 6.37e6
+TOUCH = 0.01
+"""Share of a cell by which the end of a line may miss another line and still meet it."""
 
-Bounds = tuple[float, float, float, float]
+ONE_PLACE = 0.1
+"""Share of a cell within which intersections are one."""
 
 
 @dataclass(frozen=True)
@@ -30,131 +38,100 @@ class Features:
     """The features of a vector source near a grid.
 
     Attributes:
-        geometries: shapely geometries in the grid's CRS, object [n], n >= 1.
+        geometries: shapely geometries in the grid's CRS, object [n], n >= 1: points, lines or polygons, single or
+            multi, no collections.
         notes: what was repaired or left out, as sentences.
         complete: whether the file holds nothing beyond the area that was searched.
+        labels: the class of each feature, str [n], "" where the file has none; None where no field was asked for.
+        collapsed: bool [n]: lines without length and polygons without area, kept as the point or line that they are;
+            None where there are none.
     """
 
     geometries: np.ndarray
     notes: tuple[str, ...]
     complete: bool
+    labels: np.ndarray | None = None
+    collapsed: np.ndarray | None = None
+
+    @property
+    def measurable(self) -> np.ndarray:
+        """The geometries without those that have no length or area to measure, for densities."""
+        return self.geometries if self.collapsed is None else self.geometries[~self.collapsed]
+
+
+@dataclass(frozen=True)
+class _Near:
+    """Features on their way: in the grid's CRS, the same vertices in the file's, and what belongs to each."""
+
+    geometries: np.ndarray
+    originals: np.ndarray
+    labels: np.ndarray | None
+    collapsed: np.ndarray
+
+    def take(self, index: np.ndarray) -> _Near:
+        labels = None if self.labels is None else self.labels[index]
+        return _Near(self.geometries[index], self.originals[index], labels, self.collapsed[index])
 
 
 def read_features(
-    path: Path, grid: Grid, *, where: str | None = None, pad: float = 0.0, crs: str | None = None, name: str
+    path: Path,
+    grid: Grid,
+    *,
+    where: str | None = None,
+    pad: float = 0.0,
+    crs: str | None = None,
+    name: str,
+    layer: str | None = None,
+    field: str | None = None,
+    intersections: bool = False,
+    azimuth: tuple[float, float] | None = None,
 ) -> Features:
     """Features that meet the grid or the margin around it, in the grid's CRS.
 
     What lies far outside may be cut off. Long edges are divided before they are projected, so that they bend as they
-    should, to about a hundredth of a cell.
+    should, to about a hundredth of a cell. How awkward geometries are dealt with: geometry.py; strikes and
+    intersections: lines.py.
 
     Args:
         where: attribute filter, the part of an OGR SQL statement after WHERE.
         pad: width of the margin in metres, >= 0.
         crs: overrides a missing or wrong CRS of the file.
         name: the layer's, for messages.
+        layer: which one of a file with several.
+        field: the attribute whose values become the labels.
+        intersections: take the points where the lines cross, touch or branch, once each, instead of the lines.
+        azimuth: (from, to) in degrees clockwise from grid north: take only the segments of lines that strike so.
 
     Raises:
-        DataError: the file cannot be used (missing, unknown format, damaged, no CRS), `where` is wrong or selects
-            nothing, or no feature is near the grid.
+        DataError: the file cannot be used (missing, unknown format, damaged, no CRS, no such layer or field), `where`
+            is wrong or selects nothing, no feature is near the grid, or features are no lines, or lines of other
+            strikes or without intersections, where such are asked for.
     """
-    file = open_vector(path, f"layer {name!r}", crs=crs)
-    xmin, ymin, xmax, ymax = grid.bounds
-    area = (xmin - pad, ymin - pad, xmax + pad, ymax + pad)
-    target = CRS.from_user_input(grid.crs)
-    bbox = area if file.crs == target else _area_in(file.crs, target, area)
-    geometries, notes = read_geometries(file, where=where, bbox=bbox)
-    if file.crs != target:
-        if bbox is not None:
-            units = max(bbox[2] - bbox[0], bbox[3] - bbox[1]) / max(area[2] - area[0], area[3] - area[1])
-            geometries = shapely.segmentize(_cut(geometries, bbox), units * _longest_edge(grid))
-        projected = _project(geometries, Transformer.from_crs(file.crs, target, always_xy=True))
-        usable = are_finite(projected)
-        if not usable.all():
-            notes.append(
-                f"{file.label}: {int((~usable).sum())} of {usable.size} features near the grid cannot be projected to "
-                "its CRS and were left out."
-            )
-        geometries = projected[usable]
-    geometries = geometries[shapely.intersects(shapely.box(*area), geometries)]
-    if not geometries.size:
-        raise DataError(_none_near(file, grid, target, where, pad))
-    return Features(geometries, tuple(notes), bbox is None or _inside(total_bounds(file), bbox))
-
-
-def vector_distance(
-    path: Path,
-    grid: Grid,
-    out: Path,
-    *,
-    where: str | None = None,
-    search_distance: float | None = None,
-    crs: str | None = None,
-    name: str,
-    scratch: Path,
-) -> list[str]:
-    """Distance from every cell of the grid to the nearest feature, as a GeoTIFF on the grid.
-
-    The features are burnt onto cells (every cell that they touch), on a frame that reaches `search_distance` beyond
-    the grid, so that a fault just outside counts; the distance between cell centres is exact (ops/distance.py). It is
-    not cut off at `search_distance`. The bytes of the file depend on the features, the grid and `search_distance` only.
-
-    Args:
-        out: the file to write: float32, metres, >= 0, no nodata.
-        search_distance: how far beyond the grid features are looked for, in metres, >= 0; None: as far as matters. What
-            a first pass over the grid's own features gives as the largest distance bounds that, so a second is exact.
-        where, crs, name: as in `read_features`.
-        scratch: folder for an intermediate file.
-
-    Returns:
-        Notes, as sentences: what `read_features` noticed, and how many cells may have a nearer feature further out.
-
-    Raises:
-        DataError: as `read_features`.
-        DiskError: a file cannot be written.
-    """
-    near = partial(read_features, path, grid, where=where, crs=crs, name=name)
-    features = near(pad=search_distance or 0.0)
-    uncertain, farthest = _write_distance(features, grid, out, search_distance or 0.0, scratch)
-    if search_distance is None and uncertain and not features.complete:
-        search_distance = farthest
-        features = near(pad=search_distance)
-        _write_distance(features, grid, out, search_distance, scratch)
-        uncertain = 0
-    notes = list(features.notes)
-    if uncertain and not features.complete:
-        notes.append(
-            f"layer {name!r}: {path}: {uncertain} of {grid.height * grid.width} cells may have a nearer feature more "
-            f"than {search_distance:g} m outside the grid, where none is looked for; raise search_distance if needed."
+    file = open_vector(path, f"layer {name!r}", crs=crs, layer=layer)
+    if intersections and field is not None:
+        raise DataError(
+            f"{file.label}: field = {field!r} names the class of a line, and an intersection belongs to several lines. "
+            'Remove field, or features = "intersections".'
         )
-    return notes
-
-
-def _write_distance(features: Features, grid: Grid, out: Path, search: float, scratch: Path) -> tuple[int, float]:
-    """Write the distance; count the cells that may have a nearer feature beyond `search`; and the largest distance."""
-    left, above, right, below = _margins(features.geometries, grid, search)
-    shape = (above + grid.height + below, left + grid.width + right)
-    burn = _burner(features.geometries, grid.transform @ Affine.translation(-left, -above), shape[1])
-    window = (above, left, grid.height, grid.width)
-    uncertain, farthest = 0, 0.0
-
-    def make(write: Callable[[int, np.ndarray], None]) -> None:
-        def count_and_write(row: int, block: np.ndarray) -> None:
-            nonlocal uncertain, farthest
-            uncertain += int((block > search + _to_edge(grid, row, len(block))).sum())
-            farthest = max(farthest, float(block.max()))
-            write(row, block)
-
-        distance(burn, shape, grid.cell_size, count_and_write, strip_rows=STRIP_ROWS, scratch=scratch, window=window)
-
-    write_layer(out, grid, "float32", make, nodata=None)
-    return uncertain, farthest
-
-
-def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
-    """The box in `target` around a box in `source`; infinite where the projection does not reach."""
-    xmin, ymin, xmax, ymax = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
-    return xmin, ymin, xmax, ymax
+    target = CRS.from_user_input(grid.crs)
+    area = widened(grid.bounds, pad)
+    found, notes, complete = _read(file, grid, target, pad, where, field)
+    near = _on(area, found)
+    if not near.geometries.size:
+        raise DataError(_none_near(file, grid, target, where, pad))
+    if azimuth is not None or intersections:
+        wish = f"azimuth = {list(azimuth)}" if azimuth is not None else 'features = "intersections"'
+        near, dropped = _lines_only(near, wish, file.label)
+        notes += dropped
+    chosen = near if azimuth is None else _striking(near, azimuth, file.label)
+    if intersections:
+        chosen = _meeting(chosen, file, grid, target)
+    last = _on(area, chosen)
+    if not last.geometries.size:
+        raise DataError(_none_near(file, grid, target, where, pad, "such line" if azimuth else "intersection of lines"))
+    complete &= len(near.geometries) == len(found.geometries) and len(last.geometries) == len(chosen.geometries)
+    collapsed = last.collapsed if last.collapsed.any() else None
+    return Features(last.geometries, tuple(notes), complete, last.labels, collapsed)
 
 
 def box_text(bounds: Bounds) -> str:
@@ -162,86 +139,106 @@ def box_text(bounds: Bounds) -> str:
     return f"x {bounds[0]:.0f} to {bounds[2]:.0f}, y {bounds[1]:.0f} to {bounds[3]:.0f}"
 
 
-def _area_in(crs: CRS, target: CRS, area: Bounds) -> Bounds | None:
-    """The box in the file's CRS that holds all of `area`, a little wider; None where that CRS does not reach."""
-    xmin, ymin, xmax, ymax = project_bounds(area, target, crs)
-    if not np.isfinite([xmin, ymin, xmax, ymax]).all():
-        return None
-    if xmin > xmax:  # across the 180th meridian
-        xmin, xmax = -180.0, 180.0
-    margin = 0.01 * max(xmax - xmin, ymax - ymin)
-    return xmin - margin, ymin - margin, xmax + margin, ymax + margin
+def _read(
+    file: VectorFile, grid: Grid, target: CRS, pad: float, where: str | None, field: str | None
+) -> tuple[_Near, list[str], bool]:
+    """Features of a box around the grid and its margin, notes, and whether the file holds nothing beyond the box."""
+    boxes = search_boxes(file.crs, target, grid.bounds, pad)
+    asked = None if boxes is None else boxes[:1] + [b for b in boxes[1:] if not _apart(b, total_bounds(file))]
+    rows = read_rows(file, where=where, boxes=asked, field=field)
+    flat, index = homogeneous(rows.geometries)
+    dimension = shapely.get_dimensions(flat)
+    sound, repairs = repaired(flat, file.label)
+    shapes, piece = homogeneous(sound)
+    notes = [*rows.notes, *repairs]
+    labels = None if rows.labels is None else rows.labels[index[piece]]
+    found = _Near(shapes, shapes, labels, shapely.get_dimensions(shapes) < dimension[piece])
+    if file.crs == target:
+        return found, notes, rows.complete
+    complete = rows.complete and (boxes is None or not reaches_beyond(shapes, boxes))
+    found = _projected(found, file, grid, target, boxes)
+    usable = are_finite(found.geometries)
+    if not usable.all():
+        notes.append(
+            f"{file.label}: {int((~usable).sum())} of {usable.size} features near the grid cannot be projected to "
+            "its CRS and were left out."
+        )
+    return found.take(usable), notes, complete
 
 
-def _cut(geometries: np.ndarray, bbox: Bounds) -> np.ndarray:
-    """Cut off what lies outside the box, where projections may fail."""
-    lows, highs = np.hsplit(shapely.bounds(geometries), 2)
-    beyond = ((lows < bbox[:2]) | (highs > bbox[2:])).any(axis=1)
-    geometries = geometries.copy()
-    geometries[beyond] = shapely.intersection(geometries[beyond], shapely.box(*bbox))
-    return geometries[~shapely.is_empty(geometries)]
+def _projected(found: _Near, file: VectorFile, grid: Grid, target: CRS, boxes: list[Bounds] | None) -> _Near:
+    """Features cut to the boxes, their long edges divided, in the grid's CRS."""
+    shapes = found.originals
+    if boxes is not None:
+        # Where an edge is cut, a box may touch a polygon along a line, which makes a collection again.
+        inside, kept = cut(shapes, boxes)
+        shapes, piece = homogeneous(inside)
+        found = found.take(kept[piece])
+    originals = shapely.segmentize(shapes, in_units(file.crs, longest_edge(grid)))
+    return replace(found, geometries=project(originals, file.crs, target), originals=originals)
 
 
-def _inside(inner: Bounds, outer: Bounds) -> bool:
-    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]
+def _on(area: Bounds, found: _Near) -> _Near:
+    return found.take(shapely.intersects(shapely.box(*area), found.geometries))
 
 
-def _longest_edge(grid: Grid) -> float:
-    """An edge of length s strays about s^2 / (8 R) from its true course, R the Earth's radius; in metres."""
-    return math.sqrt(8 * _EARTH_RADIUS * 0.01 * min(grid.cell_size))
+def _apart(a: Bounds, b: Bounds) -> bool:
+    """Whether two boxes surely do not meet; one of NaN may be anywhere."""
+    return a[0] > b[2] or b[0] > a[2] or a[1] > b[3] or b[1] > a[3]
 
 
-def _project(geometries: np.ndarray, transformer: Transformer) -> np.ndarray:
-    return shapely.transform(geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+def _lines_only(near: _Near, wish: str, label: str) -> tuple[_Near, list[str]]:
+    """Lines that have a length, and a note on those that have none."""
+    dimension = shapely.get_dimensions(near.geometries)
+    points = int(((dimension == 0) & ~near.collapsed).sum())
+    polygons = int(((dimension == 2) | (near.collapsed & (dimension == 1))).sum())
+    if points or polygons:
+        raise DataError(
+            f"{label}: {wish} is for lines, and near the grid the source holds {points} points and {polygons} "
+            "polygons. Choose the lines by where = ... or in a layer of their own, or remove the key."
+        )
+    if near.collapsed.all():
+        raise DataError(f"{label}: {wish}, but all lines near the grid have length 0. Check how they were exported.")
+    notes = []
+    if near.collapsed.any():
+        notes.append(f"{label}: {int(near.collapsed.sum())} lines have no length and were left out.")
+    return near.take(~near.collapsed), notes
 
 
-def _none_near(file: VectorFile, grid: Grid, target: CRS, where: str | None, pad: float) -> str:
-    chosen = "no feature" if where is None else f"no feature with {where}"
+def _striking(near: _Near, azimuth: tuple[float, float], label: str) -> _Near:
+    keep = lines.strikes_within(lines.segment_strikes(near.geometries), azimuth)
+    chosen, index = lines.keep_segments(near.geometries, keep)
+    if not index.size:
+        first, last = lines.commonest_strikes(near.geometries)
+        raise DataError(
+            f"{label}: no segment of the {len(near.geometries)} lines near the grid strikes between {azimuth[0]:g} and "
+            f"{azimuth[1]:g} degrees from grid north; most of their length strikes between {first} and {last}. Widen "
+            "azimuth."
+        )
+    originals, _ = lines.keep_segments(near.originals, keep)
+    return replace(near.take(index), geometries=chosen, originals=originals)
+
+
+def _meeting(near: _Near, file: VectorFile, grid: Grid, target: CRS) -> _Near:
+    """The points where lines meet: found where the file has them, so that ends lie on the lines they were drawn to."""
+    cell = min(grid.cell_size)
+    places = lines.intersections(near.originals, in_units(file.crs, TOUCH * cell))
+    points = project(np.asarray(shapely.points(places)), file.crs, target)
+    points = points[are_finite(points)]
+    if not points.size:
+        raise DataError(
+            f"{file.label}: none of the {len(near.geometries)} lines near the grid crosses or meets another one. "
+            'Check them, or remove features = "intersections".'
+        )
+    points = np.asarray(shapely.points(lines.merged(shapely.get_coordinates(points), ONE_PLACE * cell)))
+    return _Near(points, points, None, np.zeros(points.size, bool))
+
+
+def _none_near(file: VectorFile, grid: Grid, target: CRS, where: str | None, pad: float, what: str = "feature") -> str:
+    chosen = f"no {what}" if where is None else f"no {what} with {where}"
     margin = f"within {pad:g} m of the grid" if pad else "on the grid"
     return (
         f"{file.label}: {chosen} lies {margin}. In the grid's CRS the file spans "
         f"{box_text(project_bounds(total_bounds(file), file.crs, target))}, the grid {box_text(grid.bounds)}. "
-        "Check the CRS of both (crs = ... overrides the file's), or raise search_distance."
-    )
-
-
-def _margins(geometries: np.ndarray, grid: Grid, search_distance: float) -> tuple[int, int, int, int]:
-    """Cells to the left, above, right and below the grid: as far as is searched, but no further than features reach.
-
-    Always one cell more than fits, so that a feature exactly at the far edge of the margin still meets a cell.
-    """
-    xmin, ymin, xmax, ymax = shapely.total_bounds(geometries)
-    left, bottom, right, top = grid.bounds
-    dx, dy = grid.cell_size
-
-    def cells(beyond: float, size: float) -> int:
-        return int(max(0.0, min(beyond, search_distance)) // size) + 1
-
-    return cells(left - xmin, dx), cells(ymax - top, dy), cells(xmax - right, dx), cells(bottom - ymin, dy)
-
-
-def _burner(geometries: np.ndarray, transform: Affine, width: int) -> Callable[[int, int], np.ndarray]:
-    """(row, rows) -> bool [rows, width]: cells of a strip that a feature touches."""
-    parts = shapely.get_parts(geometries)
-    tree = shapely.STRtree(parts)
-
-    def burn(row: int, rows: int) -> np.ndarray:
-        xmin, ymax = transform @ (0, row - 1)
-        xmax, ymin = transform @ (width, row + rows + 1)
-        near = np.sort(tree.query(shapely.box(xmin, ymin, xmax, ymax)))
-        if not near.size:
-            return np.zeros((rows, width), bool)
-        strip = transform @ Affine.translation(0, row)
-        burnt = rasterize(parts[near], out_shape=(rows, width), transform=strip, all_touched=True, dtype="uint8")
-        return np.asarray(burnt, bool)
-
-    return burn
-
-
-def _to_edge(grid: Grid, row: int, rows: int) -> np.ndarray:
-    """Distance in metres [rows, width] from cell centres to the nearest edge of the grid."""
-    dx, dy = grid.cell_size
-    down, across = np.arange(row, row + rows) + 0.5, np.arange(grid.width) + 0.5
-    return np.minimum(
-        np.minimum(down, grid.height - down)[:, None] * dy, np.minimum(across, grid.width - across)[None] * dx
+        "Check the CRS of both (crs = ... overrides the file's), or raise search_distance (radius, max_distance)."
     )

@@ -31,7 +31,7 @@ def build_record(
     """The record without checksums: of inputs they are taken when those are read, of outputs when they exist."""
     grid, groups = evidence.grid, dict(screener.diagnostics["groups"])
     k = int(groups["k"])
-    groups["share"] = [float(n) / max(screening.valid_cells, 1) for n in screening.group_cells[1 : k + 1]]
+    groups["share"] = (screening.group_areas[1 : k + 1] / max(int(screening.group_areas.sum()), 1)).tolist()
     return {
         "project": {"name": project.project.name, "description": project.project.description},
         "settings": project.model_dump(mode="json", by_alias=True, exclude={"folder", "file", "text"}),
@@ -42,12 +42,14 @@ def build_record(
         "grid": {
             **grid_record(grid),
             "valid_cells": screening.valid_cells,
-            "area_km2": screening.valid_cells * grid.cell_area_km2,
+            "area_km2": screening.valid_area_km2,
         },
         "layers": [
             # The source is what was screened: the Screener may have been fitted on other files.
-            {**fitted, "source": layer.source, "membership": m.record()}
-            for layer, fitted, m in zip(evidence.layers, screener.layers, screener.memberships, strict=True)
+            {**fitted, "source": layer.source, "membership": m.record(), "provenance": dict(provenance)}
+            for layer, provenance, fitted, m in zip(
+                evidence.layers, evidence.provenance, screener.layers, screener.memberships, strict=True
+            )
         ],
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
@@ -73,24 +75,6 @@ def grid_record(grid: Grid) -> dict[str, Any]:
         "height": grid.height,
         "cells": grid.width * grid.height,
     }
-
-
-def input_checksums(project: Project, named: Iterable[Path]) -> dict[str, str]:
-    """sha256 of files that the project names, by that name; also of their companions, and a geodatabase's files."""
-    sums: dict[str, str] = {}
-    for name in named:
-        path = project.path(name)
-        for file in _with_companions(path):
-            sums[str(name.parent / file.relative_to(path.parent))] = sha256(file)
-    return dict(sorted(sums.items()))
-
-
-def _with_companions(path: Path) -> Iterable[Path]:
-    if path.is_dir():
-        return sorted(p for p in path.rglob("*") if p.is_file())
-    same_stem = (path.with_suffix(suffix) for suffix in (".shx", ".dbf", ".prj", ".cpg", ".hdr", ".tfw", ".wld"))
-    beside = (path.with_name(path.name + suffix) for suffix in (".aux.xml", ".msk"))
-    return [path, *(p for p in (*same_stem, *beside) if p.is_file())]
 
 
 def output_checksums(folder: Path, files: Iterable[Path]) -> dict[str, str]:

@@ -31,7 +31,7 @@ def headline(record: Record) -> dict[str, Any]:
     project, grid = part(record, "project"), part(record, "grid")
     size = grid.get("cell_size")
     facts = [
-        ("Area screened", words.area(screened_km2(grid))),
+        ("Area screened", words.area(grid.get("area_km2"))),
         ("Cells with data", _cells(grid)),
         ("Cell size", f"{words.plain(size[0])} × {words.plain(size[1])} m" if size else words.DASH),
         ("Coordinate system", words.printable(grid.get("crs") or words.DASH)[:60]),
@@ -52,17 +52,9 @@ def _cells(grid: Record) -> str:
     return f"{words.count(grid['valid_cells'])} of {words.count(grid.get('cells'))}"
 
 
-def screened_km2(grid: Record) -> float | None:
-    """Area of the valid cells in km²; the grid's own area where their number is not known."""
-    if grid.get("valid_cells") is not None and grid.get("cell_size"):
-        width, height = grid["cell_size"]
-        return float(grid["valid_cells"]) * float(width) * float(height) / 1e6
-    return grid.get("area_km2")
-
-
 def reading(record: Record) -> str:
     """The outcome in one sentence, and a second one if known occurrences were given."""
-    km2 = screened_km2(part(record, "grid"))
+    km2 = part(record, "grid").get("area_km2")
     where = "the area screened" if km2 is None else f"the {words.area(km2)} screened"
     targets = record.get("targets") or []
     total = _target_count(record)
@@ -134,6 +126,7 @@ def layers(record: Record) -> list[dict[str, str]]:
             "number": str(number),
             "name": words.printable(layer.get("name")),
             "source": words.printable(layer.get("source") or ""),
+            "origin": words.origin(layer.get("provenance")),
             "role": words.printable(layer.get("role") or words.DASH),
             "direction": _direction(layer),
             "weight": words.plain(layer.get("weight")),

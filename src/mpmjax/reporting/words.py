@@ -29,6 +29,14 @@ _KINDS = {
 }
 _TRANSFORMS = {"log": "of log₁₀", "sqrt": "of the square root"}
 _HEDGES = {"very": "very (μ²)", "somewhat": "somewhat (√μ)"}
+_DERIVED = {
+    "distance": "distance to",
+    "density": "density of",
+    "presence": "presence of",
+    "buffer": "buffer around",
+    "proximity": "proximity to",
+    "class": "classes of",
+}
 _METHODS = {
     "gamma": "fuzzy gamma overlay",
 }
@@ -147,6 +155,30 @@ def membership(record: Mapping[str, Any] | None) -> str:
     if hedge != "none":
         parts.append(_HEDGES.get(hedge, hedge))
     return "; ".join(parts)
+
+
+def origin(record: Mapping[str, Any] | None) -> str:
+    """How a layer came onto the grid, e.g. "bilinear, from cells of 4 244 × 4 179 in EPSG:32650"; "" if unknown."""
+    if not record:
+        return ""
+    method, source = printable(record.get("method") or ""), record.get("source") or {}
+    if "features" in source:
+        stated = {key: value for key, value in (record.get("parameters") or {}).items() if key != "derive"}
+        settings = [f"{printable(key).replace('_', ' ')}\u00a0{_setting(value)}" for key, value in stated.items()]
+        words = f"{_DERIVED.get(method, method)} {count(source['features'])} features"
+        return f"{words}: {', '.join(settings)}" if settings else words
+    width, height = (plain(size) for size in source.get("cell_size") or (None, None))
+    cells = f"cells of {width} × {height} in {printable(source.get('crs') or DASH)[:40]}"
+    return f"as it is, {cells}" if method == "as it is" else f"{method}, from {cells}"
+
+
+def _setting(value: Any) -> str:
+    """A setting of the project file as a reader would write it."""
+    if isinstance(value, Mapping):
+        return listed([f"{printable(key)}\u00a0{_setting(item)}" for key, item in value.items()])
+    if isinstance(value, list):
+        return " to ".join(_setting(item) for item in value)
+    return plain(value) if finite(value) is not None else printable(value)
 
 
 def listed(items: Sequence[str]) -> str:

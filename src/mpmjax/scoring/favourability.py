@@ -23,12 +23,16 @@ from mpmjax.project_membership import (
     Power,
     Shoulder,
     Sigmoid,
+    is_code,
 )
 from mpmjax.types import Layer, Membership
 
 QUANTILES = 1024
 SIGMOID_SPAN = 9.2
 """2 ln 99 = 9.19: the logistic runs from 0.01 to 0.99 over it."""
+
+NAMES_SHOWN = 20
+"""Names of classes that a message lists."""
 
 
 def fit_membership(
@@ -145,9 +149,9 @@ def _fit(
                 "params": {key: at(getattr(spec, key)) for key in ("alpha", "beta", "gamma")},
             }
         case Category():
-            table = sorted((float(code), score) for code, score in spec.scores.items())
+            table = _scores_of_codes(spec, layer)
             params = {} if spec.default is None else {"default": spec.default}
-            codes, scores = (np.array(column, np.float64) for column in zip(*table, strict=True))
+            codes, scores = (np.array(column, np.float64) for column in zip(*sorted(table.items()), strict=True))
             return {"kind": "category", "params": params, "knots_x": codes, "knots_y": scores}
         case Ecdf():
             x, y = ecdf_knots(shaped)
@@ -172,6 +176,34 @@ def _ramp(spec: Linear, shaped: np.ndarray, layer: Layer, at: Callable[[float], 
             "them from the sample, go against the direction; state both."
         )
     return {"lo": lo, "hi": hi} | ({"exponent": spec.exponent} if isinstance(spec, Power) else {})
+
+
+def _scores_of_codes(spec: Category, layer: Layer) -> dict[float, float]:
+    """Score of each class code, in the units of the sample. A name's score goes to all codes that it stands for.
+
+    Raises:
+        DataError: a key of scores is neither a name of the layer's classes nor a number, or a code gets two scores.
+    """
+    where, given = f"layer {layer.name!r} ({layer.source})", dict[float, tuple[str, float]]()
+    strange = [key for key in spec.scores if key not in layer.codes and not is_code(key)]
+    if strange:
+        names = ", ".join(map(repr, list(layer.codes)[:NAMES_SHOWN])) or "none: its classes are numbers"
+        more = f" and {len(layer.codes) - NAMES_SHOWN} more" if len(layer.codes) > NAMES_SHOWN else ""
+        raise DataError(
+            f"{where}: scores name {', '.join(map(repr, strange[:NAMES_SHOWN]))}, which is no class of this layer. "
+            f"Its classes are {names}{more}."
+        )
+    for key, score in spec.scores.items():
+        # The table names raw values of the file, the sample holds them scaled.
+        scaled = [code * layer.scale + layer.offset for code in layer.codes.get(key, ())]
+        for code in scaled if key in layer.codes else [float(key)]:
+            other, first = given.setdefault(code, (key, score))
+            if first != score:
+                raise DataError(
+                    f"{where}: scores give {other!r} {first:g} and {key!r} {score:g}, and both mean the class of code "
+                    f"{code:g}. Keep one of them."
+                )
+    return {code: score for code, (_, score) in given.items()}
 
 
 def _spread(spec: Gaussian, layer: Layer, at: Callable[[float], float]) -> float:

@@ -14,13 +14,13 @@ def bin_of(scores: np.ndarray) -> np.ndarray:
 
 
 def threshold_of_share(histogram: np.ndarray, share: float) -> float:
-    """The lowest score of the best `share` of cells.
+    """The lowest score of the best `share` of the area.
 
     It is the lower edge of the highest bin from which on at least that share lies, so the share is met from above by
-    less than one bin's cells. All cells tie at the top where one bin holds more than the share.
+    less than one bin's area. All cells tie at the top where one bin holds more than the share.
 
     Args:
-        histogram: int64 [65,536], cells by score in equal bins of 0..1.
+        histogram: int64 [65,536], area (or cells, where all are alike) by score in equal bins of 0..1, whole units.
         share: of the valid area, 0..1.
 
     Raises:

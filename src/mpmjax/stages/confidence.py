@@ -34,6 +34,7 @@ def confidence(
                 "role": layer.role,
                 "direction": layer.direction,
                 "weight": layer.weight,
+                "codes": {name: list(values) for name, values in layer.codes.items()},
                 "source": layer.source,
                 **statistics,
             }

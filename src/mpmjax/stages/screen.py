@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
+from mpmjax.evidence.area import cell_area
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
 from mpmjax.products import PRODUCTS
@@ -46,32 +47,52 @@ def screen(
     plan = plan_memberships(evidence.layers, screener.memberships)
     scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
     tiles = cut(evidence.grid.shape, stream.tile)
-    histogram, groups, valid_cells = np.zeros(BINS, np.int64), np.zeros(256, np.int64), 0
+    area, tally = cell_area(evidence.grid), Tally()
     with (
         StackReader(evidence.grid, evidence.layers, evidence.mask) as reader,
         MapStore(scratch, evidence.grid, PRODUCTS) as store,
     ):
 
-        def work(tile: Tile) -> tuple[Tile, np.ndarray, Mapping[str, np.ndarray]]:
+        def work(tile: Tile) -> tuple[Tile, np.ndarray, np.ndarray | None, Mapping[str, np.ndarray]]:
             try:
                 slab = reader.read(tile)
             except DataError as error:
                 raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
-            return tile, *score_slab(slab, plan, scorer, coverage)
+            scored, maps = score_slab(slab, plan, scorer, coverage)
+            weights = area.weights(tile)
+            return tile, scored, None if weights is None else weights[scored], maps
 
-        for done, (tile, scored, maps) in enumerate(ordered_map(work, tiles, workers), 1):
+        for done, (tile, scored, weights, maps) in enumerate(ordered_map(work, tiles, workers), 1):
             store.write(tile, maps)
-            valid_cells += int(scored.sum())
-            histogram += np.bincount(bin_of(maps["prospectivity"][scored]), minlength=BINS)
-            groups += np.bincount(maps["groups"][scored], minlength=256)
+            tally.add(maps["prospectivity"][scored], maps["groups"][scored], weights)
             progress(done, len(tiles))
-    if not valid_cells:
+    if not tally.cells:
         raise DataError(
             f"No cell of the district has data in at least {coverage:.0%} of the {len(evidence.layers)} layers inside "
             "the study area; nothing was scored. Check the layers' extents and nodata, and the mask."
         )
     build_cogs(store, output, PRODUCTS, workers)
-    return Screening(valid_cells, histogram, groups)
+    return Screening(tally.cells, tally.histogram, tally.group_areas, area.unit_km2)
+
+
+class Tally:
+    """Counts over the tiles of a pass, in whole numbers: the order of tiles does not matter. As in Screening."""
+
+    def __init__(self) -> None:
+        self.cells = 0
+        self.histogram = np.zeros(BINS, np.int64)
+        self.group_areas = np.zeros(256, np.int64)
+
+    def add(self, prospectivity: np.ndarray, groups: np.ndarray, weights: np.ndarray | None) -> None:
+        """Count scored cells, [n] each; `weights` are their areas in whole units, None for 1 each."""
+        self.cells += len(groups)
+        self.group_areas += _sums(groups, weights, 256)
+        self.histogram += _sums(bin_of(prospectivity), weights, BINS)
+
+
+def _sums(places: np.ndarray, weights: np.ndarray | None, count: int) -> np.ndarray:
+    """Sums of whole numbers by place, int64 [count]."""
+    return np.bincount(places, weights, minlength=count).astype(np.int64)
 
 
 def score_slab(
@@ -116,6 +137,8 @@ def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[
     for layer, record, stated, own in zip(evidence.layers, screener.layers, transforms, fitted, strict=True):
         here = {"role": layer.role, "direction": layer.direction, "weight": layer.weight}
         there = {key: record[key] for key in here}
+        # A name means what it meant in the fit only if it stands for the same values.
+        here["codes"], there["codes"] = _codes(layer.codes), _codes(record["codes"])
         if own != "none":
             here["transform"], there["transform"] = stated, own
         for key, value in here.items():
@@ -124,6 +147,10 @@ def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[
                     f"layer {layer.name!r}: the Screener was fitted with {key} {there[key]!r}, the project says "
                     f"{value!r}. A Screener is used as it was fitted: make the project agree, or fit again."
                 )
+
+
+def _codes(codes: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    return {name: [float(value) for value in values] for name, values in sorted(codes.items())}
 
 
 def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> int:

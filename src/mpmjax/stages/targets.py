@@ -15,6 +15,7 @@ from pyproj import Transformer
 from rasterio.features import shapes
 from shapely.geometry import shape
 
+from mpmjax.evidence.area import cell_area
 from mpmjax.ops.label import Components, label
 from mpmjax.products import CLASSES
 from mpmjax.project_sections import TargetsSection
@@ -23,10 +24,12 @@ from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster
 from mpmjax.stream.store import MapStore, build_cogs
 from mpmjax.stream.tiles import strips
-from mpmjax.types import Grid, Screening, Target, Tile, cells_of_km2
+from mpmjax.types import Grid, Screening, Target, Tile
 
 SMALLEST_CELLS = 9
 """Default min_area: fewer cells than 3 x 3 are rather noise than something to visit."""
+AREA_ERROR = 1e-5
+"""As exactly as areas are known: a target that just reaches min_area is not to fail by rounding."""
 MAPS = ("prospectivity", "confidence", "risk", "groups", "driver")
 
 
@@ -59,16 +62,20 @@ def targets(
     """
     thresholds = {f"{share:g}": threshold_of_share(screening.histogram, share) for share in SHARES}
     cut = threshold_of_share(screening.histogram, section.area_share)
-    smallest = SMALLEST_CELLS if section.min_area is None else cells_of_km2(section.min_area, grid)
     with ExitStack() as stack:
         datasets = {name: stack.enter_context(open_raster(output / f"{name}.tif")) for name in MAPS}
         maps = Strips(grid, datasets)
         components = label(p >= cut for _, (p,) in _write_classes(maps, thresholds, scratch))
-        kept = np.flatnonzero(components.sizes >= smallest) + 1
         sums = _sums(maps, components, cut)
-        means = {name: total[kept] / components.sizes[kept - 1] for name, total in sums.items()}
-        best = np.argsort(-means["prospectivity"] * means["confidence"], kind="stable")[: section.max_targets]
-        found = _describe(maps, components, cut, kept[best], layer_names, {k: v[best] for k, v in means.items()})
+        areas = sums.pop("area_km2")
+        if section.min_area is None:
+            kept = np.flatnonzero(components.sizes >= SMALLEST_CELLS) + 1
+        else:
+            kept = np.flatnonzero(areas[1:] >= section.min_area * (1.0 - AREA_ERROR)) + 1
+        figures = {name: total[kept] / components.sizes[kept - 1] for name, total in sums.items()}
+        figures["area_km2"] = areas[kept]
+        best = np.argsort(-figures["prospectivity"] * figures["confidence"], kind="stable")[: section.max_targets]
+        found = _describe(maps, components, cut, kept[best], layer_names, {k: v[best] for k, v in figures.items()})
     build_cogs(MapStore(scratch, grid, [CLASSES]), output, [CLASSES], 1)
     return found, thresholds
 
@@ -87,14 +94,19 @@ def _write_classes(
 
 
 def _sums(maps: Strips, components: Components, cut: float) -> dict[str, np.ndarray]:
-    """Sums of prospectivity, confidence and risk over each component, indexed by its label."""
+    """Sums of prospectivity, confidence, risk and true area_km2 over each component, indexed by its label."""
     names = ("prospectivity", "confidence", "risk")
-    sums = {name: np.zeros(components.count + 1) for name in names}
+    sums = {name: np.zeros(components.count + 1) for name in (*names, "area_km2")}
+    area = cell_area(maps.grid)
     for strip, values in maps(*names):
         above = values[0] >= cut
         labels = components.relabel(strip.index, above)[above]
+        weights = area.weights(strip)
+        whole = None if weights is None else weights[above]
+        sums["area_km2"] += np.bincount(labels, whole, minlength=components.count + 1)
         for name, array in zip(names, values, strict=True):
             sums[name] += np.bincount(labels, array[above], minlength=components.count + 1)
+    sums["area_km2"] *= area.unit_km2
     return sums
 
 
@@ -104,9 +116,9 @@ def _describe(
     cut: float,
     chosen: np.ndarray,
     layer_names: Sequence[str],
-    means: Mapping[str, np.ndarray],
+    figures: Mapping[str, np.ndarray],
 ) -> list[Target]:
-    """Targets for the components `chosen`, best first."""
+    """Targets for the components `chosen`, best first; `figures` of each: means and area_km2."""
     place = np.zeros(components.count + 1, np.int64)  # component -> rank, 0 for those not chosen
     place[chosen] = np.arange(1, len(chosen) + 1)
     pieces: list[list[shapely.Geometry]] = [[] for _ in range(len(chosen) + 1)]
@@ -122,17 +134,17 @@ def _describe(
             pieces[int(rank)].append(shape(outline))
     to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
     found = []
-    for rank, component in enumerate(chosen, 1):
+    for rank in range(1, len(chosen) + 1):
         geometry = _on_map(shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))]), maps.grid)
         point = shapely.point_on_surface(geometry)
         lon, lat = to_degrees.transform(shapely.get_x(point), shapely.get_y(point))
         found.append(
             Target(
                 rank=rank,
-                area_km2=float(components.sizes[component - 1] * maps.grid.cell_area_km2),
-                prospectivity=float(means["prospectivity"][rank - 1]),
-                confidence=float(means["confidence"][rank - 1]),
-                risk=float(means["risk"][rank - 1]),
+                area_km2=float(figures["area_km2"][rank - 1]),
+                prospectivity=float(figures["prospectivity"][rank - 1]),
+                confidence=float(figures["confidence"][rank - 1]),
+                risk=float(figures["risk"][rank - 1]),
                 group=int(groups[rank].argmax()),
                 drivers=_strongest(drivers[rank], layer_names),
                 lon=round(lon, 6),

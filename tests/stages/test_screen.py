@@ -1,0 +1,78 @@
+"""What a screening pass counts: cells, and true areas in whole units, the same in whatever order tiles come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import pytest
+from districts import finished_run, make_district, read
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerances import CELL_AREA
+
+from mpmjax import pipeline
+from mpmjax.scoring.thresholds import BINS
+from mpmjax.stages.screen import Tally, screen
+from mpmjax.types import Evidence, Grid, Screener, Screening
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32), st.integers(1, 9), st.booleans())
+def test_counts_do_not_depend_on_how_the_cells_are_cut(seed: int, parts: int, weighted: bool) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(1, 500))
+    scores, groups = rng.uniform(size=n).astype(np.float32), rng.integers(1, 6, n).astype(np.uint8)
+    weights = rng.integers(30_000, 65_537, n).astype(float) if weighted else None
+    whole, cut = Tally(), Tally()
+    whole.add(scores, groups, weights)
+    for part in np.array_split(rng.permutation(n), parts):
+        cut.add(scores[part], groups[part], None if weights is None else weights[part])
+    for name in ("histogram", "group_areas"):
+        assert np.array_equal(getattr(whole, name), getattr(cut, name)), name
+        assert getattr(whole, name).dtype == np.int64
+    assert whole.cells == cut.cells == n
+    area = n if weights is None else int(weights.sum())
+    assert whole.histogram.sum() == whole.group_areas.sum() == area
+    expected = np.bincount(groups, weights, minlength=256)
+    assert np.array_equal(whole.group_areas, expected)
+
+
+def test_areas_beyond_the_whole_numbers_of_float32_are_exact() -> None:
+    tally = Tally()
+    for _ in range(3):
+        tally.add(np.full(400_000, 0.5, np.float32), np.ones(400_000, np.uint8), np.full(400_000, 65_535.0))
+    assert tally.histogram[BINS // 2] == tally.group_areas[1] == 1_200_000 * 65_535
+
+
+@pytest.mark.slow
+def test_a_pass_counts_the_area_on_the_ground(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against PROJ's factors at every cell of the maps."""
+    passes: list[tuple[Grid, Screening]] = []
+
+    def watched(screener: Screener, evidence: Evidence, *rest: Any) -> Screening:
+        passes.append((evidence.grid, screen(screener, evidence, *rest)))
+        return passes[-1][1]
+
+    done = finished_run(tmp_path_factory)
+    monkeypatch.setattr(pipeline, "screen_tiles", watched)
+    output = tmp_path / "output"
+    pipeline.screen(make_district(tmp_path / "district", model={"groups": "auto"}), done.output, output)
+    ((grid, found),) = passes
+    prospectivity, groups = read(output / "prospectivity.tif"), read(output / "groups.tif")
+    rows, cols = np.nonzero(prospectivity >= 0)
+    projection = pyproj.Proj(grid.crs)
+    lon, lat = projection(*(grid.transform @ (cols + 0.5, rows + 0.5)), inverse=True)
+    areas = grid.cell_area_km2 / np.asarray(projection.get_factors(lon, lat).areal_scale)
+    assert found.valid_cells == len(rows)
+    assert found.valid_area_km2 == pytest.approx(areas.sum(), rel=CELL_AREA.relative)
+    assert found.valid_area_km2 != pytest.approx(len(rows) * grid.cell_area_km2, rel=CELL_AREA.relative)
+    by_group = np.bincount(groups[rows, cols], areas, minlength=256)
+    assert found.group_areas * found.unit_km2 == pytest.approx(by_group, rel=CELL_AREA.relative)
+    best = prospectivity[rows, cols] >= 0.75
+    top = found.histogram[int(0.75 * BINS) :].sum() * found.unit_km2
+    assert top == pytest.approx(areas[best].sum(), rel=CELL_AREA.relative)
