@@ -12,8 +12,8 @@ from affine import Affine
 from districts import write_raster
 
 from mpmjax.evidence.layer import raster_layer
-from mpmjax.evidence.raster import RasterSource, inspect_raster
-from mpmjax.evidence.warp import align
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster
+from mpmjax.evidence.raster.warp import align
 from mpmjax.project_layers import LayerSection
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Grid, Layer, Tile

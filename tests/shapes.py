@@ -11,7 +11,7 @@ import rasterio
 import shapely
 from affine import Affine
 
-from mpmjax.evidence.vector import Features
+from mpmjax.evidence.vector.features import Features
 from mpmjax.types import Grid
 
 GRIDS = {

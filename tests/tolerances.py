@@ -38,7 +38,7 @@ OVERLAY_FLOAT64_INSIDE = Tolerance(
     "accumulated in float64: what is left is the float32 rounding; relative, or an underflow to 0 would pass unseen",
 )
 RESAMPLING = Tolerance(
-    0.02, 1e-5, "coordinates may stray by 1/1000 cell (evidence/raster.py), the test fields change by up to 8 a cell"
+    0.02, 1e-5, "coordinates may stray by 1/1000 cell (TOLERANCE in warp.py), the test fields change by up to 8 a cell"
 )
 DISTANCE = Tolerance(0.0, 1e-6, "exact squared distances in float64, one root, one rounding to float32 (6e-8)")
 SCORER = Tolerance(2e-4, 0.0, "tanh and exp by polynomial in float32 through 2 L recurrent steps; ranks in [0, 1]")

@@ -18,7 +18,7 @@ from affine import Affine
 from rasterio.warp import transform as warp
 from scipy import ndimage
 
-from mpmjax.evidence.area import cell_area
+from mpmjax.evidence.grid.area import cell_area
 from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import BINS
 from mpmjax.stages.targets import SMALLEST_CELLS, targets

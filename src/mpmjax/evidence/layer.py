@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from mpmjax.evidence.raster import RasterSource
+from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import sense
 from mpmjax.types import Layer

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.burn import covered, take_apart
-from mpmjax.evidence.raster import inspect_raster
-from mpmjax.evidence.vector import read_features
-from mpmjax.evidence.warp import align
+from mpmjax.evidence.raster.source import inspect_raster
+from mpmjax.evidence.raster.warp import align
+from mpmjax.evidence.vector.burn import covered, take_apart
+from mpmjax.evidence.vector.features import read_features
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
 from mpmjax.stream.reader import RASTER_DRIVERS, StackReader
 from mpmjax.stream.tiles import strips

@@ -19,9 +19,9 @@ from rasterio.windows import Window
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
-from mpmjax.evidence.raster import RasterSource, inspect_raster
-from mpmjax.evidence.vector import box_text
-from mpmjax.evidence.vectorfile import open_vector, read_geometries
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster
+from mpmjax.evidence.vector.features import box_text
+from mpmjax.evidence.vector.file import open_vector, read_geometries
 from mpmjax.stream.reader import RASTER_DRIVERS, open_raster
 from mpmjax.types import Grid, Occurrences
 

@@ -15,13 +15,13 @@ from typing import Any
 from affine import Affine
 from rasterio.crs import CRS
 
-from mpmjax.evidence.derive import derive
 from mpmjax.evidence.layer import derived_layer, raster_layer
-from mpmjax.evidence.raster import RasterSource, inspect_raster
-from mpmjax.evidence.scan import RasterFacts, scan
+from mpmjax.evidence.raster.scan import RasterFacts, scan
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster
+from mpmjax.evidence.raster.warp import align, choose_resampling
 from mpmjax.evidence.sources import SourceFiles
 from mpmjax.evidence.valuetable import read_value_table
-from mpmjax.evidence.warp import align, choose_resampling
+from mpmjax.evidence.vector.derive import derive
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import Category

@@ -11,25 +11,25 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from mpmjax.errors import MpmError
-from mpmjax.evidence.area import cell_area
-from mpmjax.evidence.compare import remarks_on_shifts, remarks_on_size, sizes_in_use
+from mpmjax.evidence.checks.compare import remarks_on_shifts, remarks_on_size, sizes_in_use
+from mpmjax.evidence.checks.datum import crs_words, datum_findings
+from mpmjax.evidence.checks.listing import Row, aligned, raster_row, vector_row
+from mpmjax.evidence.checks.roles import remarks_on_classes, remarks_on_values
+from mpmjax.evidence.checks.twins import Seen, choose_places, remarks_on_gaps, see, twins
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
-from mpmjax.evidence.datum import crs_words, datum_findings
-from mpmjax.evidence.derive import section_features
-from mpmjax.evidence.grid import distortion, require_overlap, resolve_grid
+from mpmjax.evidence.grid.area import cell_area
+from mpmjax.evidence.grid.resolve import distortion, require_overlap, resolve_grid
 from mpmjax.evidence.layer import raster_layer
-from mpmjax.evidence.listing import Row, aligned, raster_row, vector_row
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
-from mpmjax.evidence.proximity import to_begin_with
-from mpmjax.evidence.raster import RasterSource, inspect_raster
+from mpmjax.evidence.raster.scan import RasterFacts, judge, scan
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster
 from mpmjax.evidence.remarks import Remark, sentences
-from mpmjax.evidence.roles import remarks_on_classes, remarks_on_values
-from mpmjax.evidence.scan import RasterFacts, judge, scan
-from mpmjax.evidence.twins import Seen, choose_places, remarks_on_gaps, see, twins
 from mpmjax.evidence.valuetable import read_value_table
-from mpmjax.evidence.vector import Features
-from mpmjax.evidence.vectorfile import open_vector
+from mpmjax.evidence.vector.derive import section_features
+from mpmjax.evidence.vector.features import Features
+from mpmjax.evidence.vector.file import open_vector
+from mpmjax.evidence.vector.proximity import to_begin_with
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.scoring.favourability import fit_membership

@@ -10,12 +10,12 @@ import numpy as np
 from affine import Affine
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.grid import distortion, require_overlap, resolve_grid
+from mpmjax.evidence.grid.resolve import distortion, require_overlap, resolve_grid
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.prepared import HERE, Made, Shelf, grid_ingredients, is_kept, lay, lay_features, look
-from mpmjax.evidence.raster import RasterSource
-from mpmjax.evidence.scan import judge
+from mpmjax.evidence.raster.scan import judge
+from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.sources import source_files
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project

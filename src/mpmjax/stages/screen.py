@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
-from mpmjax.evidence.area import cell_area
+from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
 from mpmjax.products import PRODUCTS

@@ -15,7 +15,7 @@ from pyproj import Transformer
 from rasterio.features import shapes
 from shapely.geometry import shape
 
-from mpmjax.evidence.area import cell_area
+from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.label import Components, label
 from mpmjax.products import CLASSES
 from mpmjax.project_sections import TargetsSection

@@ -1,0 +1,1 @@
+"""Raster sources: looked at, and laid on the grid."""

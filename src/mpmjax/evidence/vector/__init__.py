@@ -1,0 +1,1 @@
+"""Vector sources: features read, and rasters derived from them."""
