@@ -135,6 +135,23 @@ def test_a_damaged_layer_is_made_again(project: Path, prepare: Prepare) -> None:
     assert evidence.layers[1].path.read_bytes() == before
 
 
+@pytest.mark.parametrize("beside", ["copper.tif.aux.xml", "COPPER.TFW", "copper.tif.msk"])
+def test_what_lies_beside_a_source_counts_as_it(project: Path, prepare: Prepare, beside: str) -> None:
+    """GDAL reads it too. These change nothing here, but they might."""
+    prepare()
+    if beside.endswith(".msk"):
+        shape, transform = (60, 80), corner()
+        write_raster(project.parent / "m.tif", np.full(shape, 255, np.uint8), transform).rename(project.parent / beside)
+    else:
+        (project.parent / beside).write_text("<PAMDataset></PAMDataset>" if beside.endswith("xml") else "")
+    evidence, made = prepare()
+    assert made == ["copper"]
+    assert beside in evidence.inputs
+    (project.parent / "copper.qgz").write_text("a stranger")
+    (project.parent / "copper.tiff").write_text("a stranger")
+    assert prepare()[1] == []
+
+
 def test_a_folder_that_moved_is_still_known(project: Path, prepare: Prepare, tmp_path: Path) -> None:
     prepare()
     moved = tmp_path.parent / f"{tmp_path.name} moved"

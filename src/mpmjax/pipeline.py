@@ -126,7 +126,7 @@ def prepare(
     """
     this = Run(project, output, say, "mpmjax.prepare")
     with _workspace(this) as scratch:
-        evidence = _prepare(this, scratch)
+        evidence = _prepare(this, scratch, maps=False)
         this.tidy()
         return evidence
 
@@ -135,7 +135,7 @@ def fit(project: Project | str | Path, output: str | Path | None = None, *, say:
     """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with."""
     this = Run(project, output, say, "mpmjax.fit")
     with _workspace(this) as scratch:
-        screener = _fit(this, _prepare(this, scratch))
+        screener = _fit(this, _prepare(this, scratch, maps=False))
         (this.output / RECORD).unlink(missing_ok=True)  # the maps of an earlier run are not this Screener's
         save_screener(screener, this.output)
         this.tidy()
@@ -225,9 +225,9 @@ def _workspace(this: Run) -> Iterator[Path]:
             raise
 
 
-def _prepare(this: Run, scratch: Path) -> Evidence:
+def _prepare(this: Run, scratch: Path, *, maps: bool = True) -> Evidence:
     with this.stage("prepare"):
-        evidence = lay_on_grid(this.project, scratch, this.cache, this.say)
+        evidence = lay_on_grid(this.project, scratch, this.cache, this.say, maps=maps)
     for note in evidence.notes:
         this.say(f"  note: {note}")
     return evidence

@@ -11,11 +11,13 @@ from mpmjax.project import Project
 from mpmjax.stream.files import sha256
 from mpmjax.stream.prefetch import ordered_map
 
-SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".hdr", ".tfw", ".wld")
-"""Suffixes of files of the same stem that GDAL reads with a source."""
+SIDECARS = frozenset(
+    (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx", ".hdr", ".stx", ".ige", ".aux", ".tfw", ".tifw", ".wld")
+)
+"""Suffixes of files of the same stem that GDAL reads with a source, in upper or lower case."""
 
-BESIDE = (".aux.xml", ".msk", ".ovr")
-"""What GDAL reads from beside a source, after its whole name."""
+BESIDE = frozenset((".aux.xml", ".msk", ".ovr", "-wal"))
+"""What GDAL and SQLite read from beside a source, after its whole name."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,15 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 def _with_companions(path: Path) -> list[Path]:
+    """A file and what is read with it; the files of a folder (a geodatabase). Nothing where there is none."""
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
-    same_stem = (path.with_suffix(suffix) for suffix in SIDECARS)
-    beside = (path.with_name(path.name + suffix) for suffix in BESIDE)
-    return [p for p in (path, *same_stem, *beside) if p.is_file()]
+    if not path.is_file():
+        return []
+    name, stem = path.name.lower(), path.stem.lower()
+
+    def belongs(other: Path) -> bool:
+        own = other.name.lower()
+        return own.removeprefix(name) in BESIDE or (other.stem.lower() == stem and other.suffix.lower() in SIDECARS)
+
+    return [path, *sorted(p for p in path.parent.iterdir() if p != path and belongs(p) and p.is_file())]

@@ -28,7 +28,9 @@ from mpmjax.types import Evidence, Grid, Occurrences, Tile
 Say = Callable[[str], None]
 
 
-def prepare(project: Project, scratch: Path, cache: Cache, say: Say = lambda line: None) -> Evidence:
+def prepare(
+    project: Project, scratch: Path, cache: Cache, say: Say = lambda line: None, *, maps: bool = True
+) -> Evidence:
     """Lay every source of the project on one grid.
 
     Rasters that already lie on the grid are read where they are; others are warped, and vectors turned into rasters,
@@ -39,6 +41,7 @@ def prepare(project: Project, scratch: Path, cache: Cache, say: Say = lambda lin
     Args:
         scratch: existing folder for what is unfinished.
         say: gets a line for every layer that was made.
+        maps: whether maps will follow, for which there must be room on the disk as well.
 
     Raises:
         DataError, ProjectError: a source cannot be used; says which and what to do.
@@ -52,7 +55,7 @@ def prepare(project: Project, scratch: Path, cache: Cache, say: Say = lambda lin
     rasters = {name: source for name, (source, _) in looks.items()}
     grid, notes = _grid(shelf, rasters)
     require_overlap(list(rasters.values()), grid)
-    _require_disk(shelf, rasters, grid)
+    _require_disk(shelf, rasters, grid, maps)
     notes += [note for source, facts in looks.values() for note in judge(source, facts)]
     mask = _mask(shelf, grid, scratch)
     occurrences = _occurrences(shelf, grid, mask)
@@ -142,16 +145,16 @@ def _occurrences(shelf: Shelf, grid: Grid, mask: Path | None) -> Occurrences | N
     return Occurrences(rows, cols, record["points"], str(path), notes)
 
 
-def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid) -> None:
+def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid, maps: bool) -> None:
     """Refuse, before the first cell is written, a grid whose layers and maps the disk cannot hold.
 
     Raises:
         DiskError: says how much is missing.
     """
     new = sum(4 for s in shelf.project.layers if not is_kept(shelf, s, rasters.get(s.name), grid))
-    maps = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS)
+    later = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS) if maps else 0
     size = f"a grid of {grid.width} x {grid.height} cells"
-    require_disk(shelf.scratch, grid.width * grid.height * (new + maps), size)
+    require_disk(shelf.scratch, grid.width * grid.height * (new + later), size)
 
 
 def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from affine import Affine
 
 from mpmjax.errors import DataError, DiskError
 from mpmjax.evidence.vector.burn import Parts, take_apart, touched
@@ -23,6 +24,9 @@ from mpmjax.evidence.vector.features import Features
 from mpmjax.ops.distance import distance
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
 from mpmjax.types import Grid
+
+COARSE_CELLS = 1_000_000
+"""Cells on which it is seen how far features can matter: of no weight beside the grid's own, and fine enough."""
 
 Near = Callable[[float], Features]
 """Width of the margin around the grid in metres, >= 0 -> the features that meet the grid or the margin."""
@@ -38,9 +42,8 @@ def write_distance(
 
     Args:
         out: the file to write: float32, metres, >= 0, no nodata.
-        search_distance: how far beyond the grid features are looked for, in metres, >= 0; None: as far as matters. What
-            a first pass over the grid's own features gives as the largest distance bounds that, so a second is exact.
-            Where the grid has none of its own, they are looked for within its diagonal.
+        search_distance: how far beyond the grid features are looked for, in metres, >= 0; None: as far as matters, no
+            farther than the largest distance to the grid's own features. Where it has none, within its diagonal.
         label: the layer and its file, for messages.
         scratch: folder for an intermediate file.
 
@@ -52,12 +55,10 @@ def write_distance(
         DiskError: a file cannot be written.
     """
     features, searched = to_begin_with(near, grid, search_distance)
-    uncertain, farthest = _measure(features, grid, out, searched, scratch)
-    if search_distance is None and uncertain and _more(features, grid, searched):
-        searched = farthest
+    if search_distance is None and _more(features, grid, searched):
+        searched = max(searched, _farthest(features, grid, searched, scratch))
         features = near(searched)
-        _measure(features, grid, out, searched, scratch)
-        uncertain = 0
+    uncertain = _measure(features, grid, out, searched, scratch)
     notes = list(features.notes)
     if uncertain and _more(features, grid, searched):
         notes.append(
@@ -184,21 +185,38 @@ def to_begin_with(near: Near, grid: Grid, search_distance: float | None) -> tupl
         return near(diagonal), diagonal
 
 
-def _measure(features: Features, grid: Grid, out: Path, search: float, scratch: Path) -> tuple[int, float]:
-    """Write the distance; count the cells that may have a nearer feature beyond `search`; and the largest distance."""
-    uncertain, farthest = 0, 0.0
+def _farthest(features: Features, grid: Grid, search: float, scratch: Path) -> float:
+    """No cell of the grid lies farther from these features than this, in metres: seen on coarser cells."""
+    step = math.ceil(math.sqrt(grid.height * grid.width / COARSE_CELLS))
+    coarse = Grid(
+        grid.crs, grid.transform @ Affine.scale(step), math.ceil(grid.width / step), math.ceil(grid.height / step)
+    )
+    farthest = 0.0
+
+    def keep(row: int, block: np.ndarray) -> None:
+        nonlocal farthest
+        farthest = max(farthest, float(block.max()))
+
+    sweep(features.geometries, coarse, search, scratch, keep)
+    # From a centre to that of its coarse cell, from there to that of a coarse cell with a feature, to the feature, and
+    # to the centre of the feature's own cell.
+    return farthest + math.hypot(*coarse.cell_size) + math.hypot(*grid.cell_size) / 2
+
+
+def _measure(features: Features, grid: Grid, out: Path, search: float, scratch: Path) -> int:
+    """Write the distance; count the cells that may have a nearer feature beyond `search`."""
+    uncertain = 0
 
     def make(write: Write) -> None:
         def count_and_write(row: int, block: np.ndarray) -> None:
-            nonlocal uncertain, farthest
+            nonlocal uncertain
             uncertain += int((block > _to_unseen(grid, row, len(block), search)).sum())
-            farthest = max(farthest, float(block.max()))
             write(row, block)
 
         sweep(features.geometries, grid, search, scratch, count_and_write)
 
     write_layer(out, grid, "float32", make, nodata=None)
-    return uncertain, farthest
+    return uncertain
 
 
 def _more(features: Features, grid: Grid, search: float) -> bool:
