@@ -79,6 +79,28 @@ def test_the_smallest_polygon_at_the_centre_counts(seed: int, count: int, name: 
     assert said == [] if not several.any() else f"centres of {int(several.sum())} of {several.size} cells" in said[0]
 
 
+def mirrored(shapes: np.ndarray, grid: Grid) -> np.ndarray:
+    """Left becomes right, about the middle of the grid."""
+    xmin, _, xmax, _ = grid.bounds
+    return shapely.transform(shapes, lambda xy: np.column_stack((xmin + xmax - xy[:, 0], xy[:, 1])))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(-9, 9), st.integers(-9, 9))
+def test_presence_and_classes_move_by_cells_and_turn_in_a_mirror(seed: int, right: int, down: int) -> None:
+    grid = GRIDS["square"]  # its coordinates are whole numbers, so a move by cells rounds nothing
+    (dx, dy), shapes = grid.cell_size, polygons(grid, seed, 6)
+    labels = ["a", "b", "c"] * 2
+    wide = moved(Grid(grid.crs, grid.transform, grid.width + 18, grid.height + 18), -9 * dx, 9 * dy)
+    inside = (slice(9, 9 + grid.height), slice(9, 9 + grid.width))
+    shifted = (slice(9 + down, 9 + down + grid.height), slice(9 + right, 9 + right + grid.width))
+    there = move(shapes, right * dx, -down * dy)
+    for layer in (lambda found: presence(found, wide), lambda found: classes(found, labels, ["a", "b"], wide)[0]):
+        here = layer(shapes)
+        np.testing.assert_array_equal(layer(there)[shifted], here[inside])
+        np.testing.assert_array_equal(layer(mirrored(shapes, wide)), here[:, ::-1])
+
+
 def test_of_equal_polygons_the_first_in_the_file_counts() -> None:
     shapes = np.array([box(2.0, 2.0, 6.0, 6.0), box(4.0, 4.0, 8.0, 8.0), box(2.0, 2.0, 6.0, 6.0)])
     found, _ = classes(shapes, ["b", "a", "a"], ["a", "b"])
