@@ -221,7 +221,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(
 def test_a_source_inside_the_folder_of_prepared_layers_is_refused(project: Path, prepare: Prepare) -> None:
     path = prepare()[0].layers[1].path
     edit(project, 'source = "copper.tif"', f'source = "{path}"')
-    with pytest.raises(ProjectError, match="would be overwritten"):
+    with pytest.raises(ProjectError, match="lies in the folder of its prepared layers"):
         prepare()
 
 

@@ -104,6 +104,7 @@ LAYER_MISTAKES = {
     "where = \"rock = 'a'\"": f": 'where' is {VECTORS}.",
     "search_distance = 100.0": f": 'search_distance' is {VECTORS}.",
     "radius = 100.0": f": 'radius' is {VECTORS}.",
+    'source = "b.SHP"': ': b.SHP is a vector file: add derive = "distance" or the like.',
     'field = "rock"': (": 'value_table' and 'field' go together: the file, and its column that names the codes."),
     'field = "rock"\nvalue_table = "t.csv"': (
         ": 'value_table' names the codes of classes: role must be \"category\", or remove it."
@@ -211,6 +212,7 @@ VECTOR_MISTAKES = {
     "valid_range = [0, 1]": ": 'valid_range' is for raster sources: remove it from this vector layer.",
     'resampling = "nearest"': ": 'resampling' is for raster sources: remove it from this vector layer.",
     "band = 2": ": 'band' is for raster sources: remove it from this vector layer.",
+    'source = "a.tif"': ": 'derive' is for vector sources, and a.tif is a raster: remove it.",
 }
 
 

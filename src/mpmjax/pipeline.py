@@ -13,7 +13,7 @@ import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError, ProjectError
-from mpmjax.evidence.sources import source_files
+from mpmjax.evidence.sources import require_unchanged, source_files
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
@@ -64,6 +64,11 @@ class Run:
         kept = self.cache.folder.resolve()
         read = [self.project.path(path) for path in self.project.files]
         clash = next((p for p in read if p.resolve() in written or kept in p.resolve().parents), None)
+        if clash is not None and kept in clash.resolve().parents:
+            raise ProjectError(
+                f"{clash}: is read by this project and lies in the folder of its prepared layers, {self.cache.folder}. "
+                "Move one of them."
+            )
         if clash is not None:
             raise ProjectError(f"{clash}: is read by this project and would be overwritten. Choose another --output.")
 
@@ -127,7 +132,8 @@ def prepare(
     this = Run(project, output, say, "mpmjax.prepare")
     with _workspace(this) as scratch:
         evidence = _prepare(this, scratch, maps=False)
-        this.tidy()
+        if not (this.output / RECORD).exists():  # a finished run's run.json tells of other layers there
+            this.tidy()
         return evidence
 
 
@@ -135,7 +141,9 @@ def fit(project: Project | str | Path, output: str | Path | None = None, *, say:
     """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with."""
     this = Run(project, output, say, "mpmjax.fit")
     with _workspace(this) as scratch:
-        screener = _fit(this, _prepare(this, scratch, maps=False))
+        evidence = _prepare(this, scratch, maps=False)
+        screener = _fit(this, evidence)
+        require_unchanged(evidence.stamps)
         (this.output / RECORD).unlink(missing_ok=True)  # the maps of an earlier run are not this Screener's
         save_screener(screener, this.output)
         this.tidy()
@@ -176,6 +184,7 @@ def validate(
         own = grid_record(evidence.grid)
         if own != {name: record["grid"].get(name) for name in own}:
             raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
+        _refuse_other_inputs(record, evidence, known.occurrences)
         with this.stage("validate"):
             workers = this.project.stream.workers
             record["validation"] = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
@@ -183,6 +192,17 @@ def validate(
         record["inputs"] |= source_files(this.project, [known.occurrences]).sums
         del this.times["prepare"]  # that of the run stands in the record
         return _finish(this, record)
+
+
+def _refuse_other_inputs(record: Mapping[str, Any], evidence: Evidence, occurrences: Path) -> None:
+    """The maps are judged beside simple methods, which must see what the maps were made from."""
+    changed = [
+        name
+        for name, digest in evidence.inputs.items()
+        if digest != record["inputs"].get(name, digest) and not name.startswith(str(occurrences.with_suffix("")))
+    ]
+    if changed:
+        raise DataError(f"{', '.join(changed[:5])}: changed since the maps were made. Run the project again.")
 
 
 def report(output: str | Path) -> Path:
@@ -268,6 +288,7 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     if project.validate_ is not None:
         with this.stage("validate"):
             validation = judge_maps(evidence, screener, output, project.validate_.bootstrap, project.stream.workers)
+    require_unchanged(evidence.stamps)  # layers that lie on the grid were read where they are
     record = build_record(
         project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
     )

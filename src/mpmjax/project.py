@@ -32,6 +32,9 @@ from mpmjax.project_sections import (
     ValidateSection,
 )
 
+LONGEST_NAME = 255
+"""Bytes of a name in a path, on every usual file system."""
+
 
 class Project(Section):
     """A whole project. `folder` is where relative paths start, `file` and `text` the project file, if there is one."""
@@ -87,7 +90,11 @@ class Project(Section):
 
     def path(self, path: Path) -> Path:
         """A path of the project file made absolute: environment variables filled in, relative to `folder`."""
-        return self.folder / expand(path)
+        whole = self.folder / expand(path)
+        long = next((part for part in whole.parts if len(os.fsencode(part)) > LONGEST_NAME), None)
+        if long is not None:
+            raise ProjectError(f"{long[:40]}...: a name of {len(long)} characters, which no file can have.")
+        return whole
 
 
 def expand(path: Path) -> Path:

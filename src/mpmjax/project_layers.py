@@ -34,6 +34,8 @@ KEYS_OF = {
 """Keys beyond those of every vector layer that a derivation takes."""
 
 NEEDED = {"density": "radius", "buffer": "radius", "proximity": "max_distance", "class": "field"}
+VECTOR_FILES = (".gpkg", ".shp", ".geojson", ".fgb", ".gdb")
+RASTER_FILES = (".tif", ".tiff", ".img", ".asc", ".bil", ".flt")
 VECTOR = ("layer", "where", "features", "azimuth")
 RASTER = ("nodata", "valid_range", "resampling", "value_table")
 
@@ -94,6 +96,8 @@ class LayerSection(Section):
         return [key for key in keys if getattr(self, key) is not None]
 
     def _raster_keys(self) -> None:
+        if self.source.suffix.lower() in VECTOR_FILES:
+            raise ValueError(f'{self.source.name} is a vector file: add derive = "distance" or the like')
         vector = self._given(
             *VECTOR, *dict.fromkeys(key for keys in KEYS_OF.values() for key in keys if key != "field")
         )
@@ -106,6 +110,8 @@ class LayerSection(Section):
 
     def _vector_keys(self) -> None:
         kind = str(self.derive)
+        if self.source.suffix.lower() in RASTER_FILES:
+            raise ValueError(f"'derive' is for vector sources, and {self.source.name} is a raster: remove it")
         raster = self._given(*RASTER) + ["band"] * (self.band != 1)
         if raster:
             raise ValueError(f"{raster[0]!r} is for raster sources: remove it from this vector layer")

@@ -49,6 +49,7 @@ class GridSection(Section):
     bounds_crs: str | None = Field(default=None, description="CRS of bounds; default crs")
     like: str | None = None
     mask: File | None = None
+    mask_crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the mask")
     mask_layer: str | None = Field(default=None, description="of a mask file that holds several")
 
     @field_validator("resolution", mode="wrap")
@@ -81,8 +82,9 @@ class GridSection(Section):
                 raise ValueError("'bounds' needs 'crs' and 'resolution'")
         elif self.bounds_crs is not None:
             raise ValueError("'bounds_crs' says what 'bounds' are in: give 'bounds' too, or leave it out")
-        if self.mask_layer is not None and self.mask is None:
-            raise ValueError("'mask_layer' names a layer of the mask's file: give 'mask' too, or leave it out")
+        for key, value in (("mask_layer", self.mask_layer), ("mask_crs", self.mask_crs)):
+            if value is not None and self.mask is None:
+                raise ValueError(f"{key!r} is about the mask's file: give 'mask' too, or leave it out")
         return self
 
 

@@ -160,6 +160,8 @@ class Layer:
     """What the user named, for messages and provenance; `path` may be a prepared file."""
     codes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Names of classes and the raw values that mean them; empty where classes are named by their codes."""
+    derivation: Mapping[str, Any] = field(default_factory=dict)
+    """How features became values (derive, radius ...), as the project states it; empty for rasters."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class Evidence:
     """The evidence stack: layers on one grid, the mask of the study area, and what was noticed on the way.
 
     `provenance` has a record a layer: checksums and cells of its source, method and parameters; `inputs` the checksums
-    of all files that were read, by name. Both are plain values for run.json.
+    of all files that were read, by name; both are plain values for run.json. `stamps` are sizes and times of change of
+    these files when they were read, by path.
     """
 
     grid: Grid
@@ -193,6 +196,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
     provenance: tuple[Mapping[str, Any], ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    stamps: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -113,10 +113,20 @@ def test_values_that_a_formula_bends_are_counted() -> None:
     values = values_of()
     values[:7, 0] = -1.0
     values[7:10, 0] = 0.0
-    (note,) = run(values).notes
-    assert "'copper'" in note
+    (note,) = (note for note in run(values).notes if "'copper'" in note)
     assert "10 of" in note
-    assert run(values_of()).notes == ()
+    assert not [note for note in run(values_of()).notes if "'copper'" in note]
+
+
+def test_classes_without_a_score_and_scores_without_a_class_are_told() -> None:
+    """A typing error in a table would else be a layer that is silently missing."""
+    values = values_of()
+    told = [note for note in run(values).notes if "without a score" in note]
+    strange = int((values[:, 2] == 7).sum())
+    assert len(told) == (strange > 0)
+    assert f"{strange} of {np.isfinite(values[:, 2]).sum()} sampled cells are of classes without a score (7)" in told[0]
+    values[values[:, 2] == 2, 2] = 3
+    assert any("no sampled cell is of the classes 2," in note for note in run(values).notes)
 
 
 def test_the_same_sample_gives_the_same_memberships() -> None:

@@ -154,8 +154,8 @@ def test_prune_removes_what_was_not_asked_for_and_nothing_else(folder: Path) -> 
     assert entry.path is not None
     (folder / "of a user.tif").write_text("mine")
     (folder / "notes.json").write_text("mine")
-    (folder / f".{entry.path.name}.part").write_text("killed")
-    (folder / f".{entry.path.name}.4711.part").write_text("killed")
+    (folder / f"{entry.path.name}.4711.part").write_text("killed")
+    (folder / f"{entry.path.stem}.json.4711.part").write_text("killed")
     used.prune()
     assert names(folder) == sorted([entry.path.name, f"{entry.path.stem}.json", "of a user.tif", "notes.json"])
     Cache(folder.parent / "nowhere").prune()

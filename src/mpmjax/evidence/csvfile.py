@@ -14,7 +14,7 @@ import numpy as np
 from pyproj import CRS
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.vector.file import parse_crs
+from mpmjax.evidence.crs import parse_crs
 
 CSV_SUFFIXES = {".csv", ".txt", ".tsv"}
 LON_LAT = (("lon", "lat"), ("longitude", "latitude"), ("long", "lat"))

@@ -10,6 +10,9 @@ from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import sense
 from mpmjax.types import Layer
 
+MEANING = ("derive", "features", "azimuth", "radius", "kernel", "max_distance", "classes")
+"""Keys that say what the values of a derived layer mean, whatever file they come from."""
+
 DIRECTIONS = {"high": 1, "low": -1, "none": 0}
 
 
@@ -55,4 +58,5 @@ def derived_layer(section: LayerSection, path: Path) -> Layer:
         direction=direction(section),
         weight=section.weight,
         source=str(path),
+        derivation=section.model_dump(mode="json", include=set(MEANING), exclude_none=True),
     )

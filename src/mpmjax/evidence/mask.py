@@ -18,18 +18,19 @@ from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer, Tile
 
 
-def prepare_mask(path: Path, grid: Grid, scratch: Path, layer: str | None = None) -> Path:
+def prepare_mask(path: Path, grid: Grid, scratch: Path, *, layer: str | None = None, crs: str | None = None) -> Path:
     """The study area as a uint8 raster on the grid, 1 inside: raster cells that are not 0 or nodata, or polygons.
 
     Args:
         layer: which one of a vector file with several.
+        crs: overrides a missing or wrong CRS of the file.
 
     Raises:
         DataError: the file cannot be read, has no CRS, or nothing of it lies on the grid.
     """
     if path.suffix.lower() not in RASTER_DRIVERS:
-        return _write(_polygons(path, grid, layer), path, grid, scratch)
-    source = inspect_raster(path, "mask")
+        return _write(_polygons(path, grid, layer, crs), path, grid, scratch)
+    source = inspect_raster(path, "mask", crs=crs)
     raw = Layer("mask.warped", "category", path, 1, source.dtype, source.nodata, masked=source.masked, source=str(path))
     laid = align(source, grid, raw, "nearest", scratch)
     with StackReader(grid, (laid,)) as reader:
@@ -41,8 +42,12 @@ def prepare_mask(path: Path, grid: Grid, scratch: Path, layer: str | None = None
         return _write(inside, path, grid, scratch)
 
 
-def _polygons(path: Path, grid: Grid, layer: str | None) -> Callable[[Tile], np.ndarray]:
-    parts = take_apart(read_features(path, grid, name="mask", layer=layer).geometries, grid)
+def _polygons(path: Path, grid: Grid, layer: str | None, crs: str | None) -> Callable[[Tile], np.ndarray]:
+    parts = take_apart(read_features(path, grid, name="mask", layer=layer, crs=crs).geometries, grid)
+    if not parts.filled.any():
+        raise DataError(
+            f"[grid] mask = {path}: holds no polygons on the grid, only points or lines: no cell lies inside of these."
+        )
     polygons, ones = np.flatnonzero(parts.filled), np.ones(len(parts.filled), np.uint8)
 
     def inside(strip: Tile) -> np.ndarray:

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import shapely
 from affine import Affine
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.crs import way_between
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster
 from mpmjax.evidence.vector.features import box_text
@@ -135,7 +136,7 @@ def _projected(x: np.ndarray, y: np.ndarray, source: CRS, target: CRS) -> tuple[
     """Points in another CRS, infinite where it does not reach."""
     if source == target or not x.size:
         return x, y
-    return Transformer.from_crs(source, target, always_xy=True).transform(x, y)
+    return way_between(source, target).transform(x, y)
 
 
 def _add_vector(tally: _Tally, path: Path, crs: str | None, where: str | None, layer: str | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,13 @@ from mpmjax.evidence.layer import derived_layer, raster_layer
 from mpmjax.evidence.raster.scan import RasterFacts, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster
 from mpmjax.evidence.raster.warp import align, choose_resampling
-from mpmjax.evidence.sources import SourceFiles
+from mpmjax.evidence.sources import SourceFiles, require_unchanged
 from mpmjax.evidence.valuetable import read_value_table
 from mpmjax.evidence.vector.derive import derive
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import Category
-from mpmjax.stream.cache import Cache, Entry
+from mpmjax.stream.cache import Cache, Entry, Ingredients, Record
 from mpmjax.types import Grid, Layer
 
 HERE = "{source}"
@@ -46,6 +46,32 @@ class Shelf:
     files: SourceFiles
     cache: Cache
     scratch: Path
+
+    def record(self, name: str, read: Sequence[Path], ingredients: Ingredients, make: Callable[[], Record]) -> Entry:
+        """cache.record of what `make` finds in the sources `read`, as the project names them.
+
+        Raises:
+            DataError: one of them is no longer what its checksum is of; then nothing is kept.
+        """
+        return self.cache.record(name, self._of(read, ingredients), lambda: self._checked(read, make()))
+
+    def raster(
+        self, name: str, read: Sequence[Path], ingredients: Ingredients, made: Path, make: Callable[[Path], Record]
+    ) -> Entry:
+        """cache.raster likewise."""
+        return self.cache.raster(name, self._of(read, ingredients), made, lambda out: self._checked(read, make(out)))
+
+    def find(self, name: str, read: Sequence[Path], ingredients: Ingredients) -> Entry | None:
+        """cache.find likewise."""
+        return self.cache.find(name, self._of(read, ingredients))
+
+    def _of(self, read: Sequence[Path], ingredients: Ingredients) -> Ingredients:
+        return {**ingredients, "files": [self.files.of[name] for name in read]}
+
+    def _checked(self, read: Sequence[Path], record: Record) -> Record:
+        for name in read:
+            require_unchanged(self.files.stamps[name])
+        return record
 
 
 @dataclass(frozen=True)
@@ -76,18 +102,17 @@ def look(shelf: Shelf, section: LayerSection) -> tuple[RasterSource, RasterFacts
         return {"source": _source_record(source), "facts": _facts_record(scan(source, raster_layer(section, source)))}
 
     keys = section.model_dump(include={"band", "crs", "nodata", "valid_range"})
-    ingredients = {"step": "look", "files": shelf.files.of[section.source], **keys}
-    record = shelf.cache.record(section.name, ingredients, make).record
+    record = shelf.record(section.name, [section.source], {"step": "look", **keys}, make).record
     return _source_of(record["source"], section.name, path), _facts_of(record["facts"])
 
 
 def is_kept(shelf: Shelf, section: LayerSection, source: RasterSource | None, grid: Grid) -> bool:
     """Whether a layer needs no work: it lies on the grid, or was prepared before."""
     if source is None:
-        return shelf.cache.find(section.name, _derived_ingredients(shelf, section, grid)) is not None
+        return shelf.find(section.name, [section.source], _derived_ingredients(section, grid)) is not None
     if source.lies_on(grid):
         return True
-    return shelf.cache.find(section.name, _warped_ingredients(shelf, section, source, grid)) is not None
+    return shelf.find(section.name, [section.source], _warped_ingredients(section, source, grid)) is not None
 
 
 def lay(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -> Made:
@@ -110,7 +135,7 @@ def lay(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -
     def make(out: Path) -> dict[str, Any]:
         return {"dtype": align(source, grid, layer, how, out.parent).dtype}
 
-    entry, seconds = _raster(shelf, section, _warped_ingredients(shelf, section, source, grid), make)
+    entry, seconds = _raster(shelf, section, _warped_ingredients(section, source, grid), make)
     # NaN is missing in the copy. The range was looked at before warping: a mean may leave it by a rounding.
     laid = _at(layer, entry, nodata=None, masked=False, valid_range=None)
     return Made(laid, {**about, "method": how, "prepared": _file(entry)}, (), seconds)
@@ -130,7 +155,7 @@ def lay_features(shelf: Shelf, section: LayerSection, grid: Grid) -> Made:
         notes = [note.replace(str(path), HERE) for note in derived.notes]
         return {**asdict(derived), "notes": notes}
 
-    entry, seconds = _raster(shelf, section, _derived_ingredients(shelf, section, grid), make)
+    entry, seconds = _raster(shelf, section, _derived_ingredients(section, grid), make)
     record = entry.record
     codes = {name: tuple(map(float, values)) for name, values in record["codes"].items()}
     layer = _at(derived_layer(section, path), entry, nodata=_number(record["nodata"]), codes=codes)
@@ -149,18 +174,16 @@ def grid_ingredients(grid: Grid) -> list[Any]:
     return [grid.crs, *grid.transform[:6], grid.width, grid.height]
 
 
-def _warped_ingredients(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -> dict[str, Any]:
+def _warped_ingredients(section: LayerSection, source: RasterSource, grid: Grid) -> dict[str, Any]:
     keys = section.model_dump(include={"band", "crs", "nodata", "valid_range"})
     how = choose_resampling(source, grid, section.role, section.resampling)
-    files = shelf.files.of[section.source]
-    return {"step": "warp", "files": files, **keys, "resampling": how, "grid": grid_ingredients(grid)}
+    return {"step": "warp", **keys, "resampling": how, "grid": grid_ingredients(grid)}
 
 
-def _derived_ingredients(shelf: Shelf, section: LayerSection, grid: Grid) -> dict[str, Any]:
+def _derived_ingredients(section: LayerSection, grid: Grid) -> dict[str, Any]:
     table = section.membership.scores if isinstance(section.membership, Category) else {}
     return {
         "step": "derive",
-        "files": shelf.files.of[section.source],
         **_given(section),
         "names": sorted(table),
         "grid": grid_ingredients(grid),
@@ -176,11 +199,13 @@ def _codes(shelf: Shelf, section: LayerSection) -> Mapping[str, tuple[float, ...
     if section.value_table is None or section.field is None:
         return {}
     path = shelf.project.path(section.value_table)
-    ingredients = {"step": "value table", "files": shelf.files.of[section.value_table], "field": section.field}
+    ingredients = {"step": "value table", "field": section.field}
     label = f"layer {section.name!r}: {path}"
-    entry = shelf.cache.record(
-        f"{section.name}.codes", ingredients, lambda: {"codes": dict(read_value_table(path, str(section.field), label))}
-    )
+
+    def make() -> dict[str, Any]:
+        return {"codes": dict(read_value_table(path, str(section.field), label))}
+
+    entry = shelf.record(f"{section.name} codes", [section.value_table], ingredients, make)
     return {name: tuple(map(float, values)) for name, values in entry.record["codes"].items()}
 
 
@@ -189,7 +214,7 @@ def _raster(
 ) -> tuple[Entry, float | None]:
     """The entry, and the seconds that it took to make; None where it was there."""
     start = time.perf_counter()
-    entry = shelf.cache.raster(section.name, ingredients, shelf.scratch / f"{section.name}.tif", make)
+    entry = shelf.raster(section.name, [section.source], ingredients, shelf.scratch / f"{section.name}.tif", make)
     return entry, None if entry.reused else time.perf_counter() - start
 
 

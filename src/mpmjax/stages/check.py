@@ -14,7 +14,7 @@ from mpmjax.errors import MpmError
 from mpmjax.evidence.checks.compare import remarks_on_shifts, remarks_on_size, sizes_in_use
 from mpmjax.evidence.checks.datum import crs_words, datum_findings
 from mpmjax.evidence.checks.listing import Row, aligned, raster_row, vector_row
-from mpmjax.evidence.checks.roles import remarks_on_classes, remarks_on_values
+from mpmjax.evidence.checks.roles import remarks_on_values, require_role
 from mpmjax.evidence.checks.twins import Seen, choose_places, remarks_on_gaps, see, twins
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
 from mpmjax.evidence.grid.area import cell_area
@@ -25,8 +25,9 @@ from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.raster.scan import RasterFacts, judge, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster
 from mpmjax.evidence.remarks import Remark, sentences
+from mpmjax.evidence.sources import circular
 from mpmjax.evidence.valuetable import read_value_table
-from mpmjax.evidence.vector.derive import section_features
+from mpmjax.evidence.vector.derive import refuse, section_features
 from mpmjax.evidence.vector.features import Features
 from mpmjax.evidence.vector.file import open_vector
 from mpmjax.evidence.vector.proximity import to_begin_with
@@ -37,6 +38,9 @@ from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import RASTER_DRIVERS, open_raster
 from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer
+
+MANY_CELLS = 100_000_000_000
+"""A continent at 10 m; more is rather a resolution in degrees."""
 
 
 @dataclass
@@ -94,10 +98,26 @@ def check(project: Project) -> Findings:
     else:
         with TemporaryDirectory(prefix="mpmjax-") as folder:
             _on_the_grid(look, grid, Path(folder))
+    look.notes += _same_derivations(project) + ([] if look.found.errors else circular(project))
     rows = [look.rows[section.name] for section in project.layers if section.name in look.rows]
     look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines]
     look.found.warnings += [*look.notes, *sentences(look.remarks)]
     return look.found
+
+
+def _same_derivations(project: Project) -> list[str]:
+    """Vector layers of one file that would come out alike."""
+    about = {"name", "role", "direction", "weight", "transform", "membership"}
+    seen: dict[str, str] = {}
+    twins = []
+    for section in project.layers:
+        if section.derive is not None:
+            first = seen.setdefault(section.model_dump_json(exclude=about), section.name)
+            if first != section.name:
+                twins.append(
+                    f"layers {first!r} and {section.name!r}: the same features, derived alike. Keep one of them."
+                )
+    return twins
 
 
 def _open(look: _Look, section: LayerSection) -> None:
@@ -108,8 +128,9 @@ def _open(look: _Look, section: LayerSection) -> None:
         look.rasters[section.name] = source
         facts = look.facts[section.name] = scan(source, raster_layer(section, source))
         look.notes += judge(source, facts)
-        look.remarks += remarks_on_values(section, source, facts)
         look.sound.append(section.name)
+        look.remarks += remarks_on_values(section, source, facts)
+        require_role(section, facts)
         _read_names(look.project, section, source)
 
 
@@ -143,6 +164,11 @@ def _grid(look: _Look) -> Grid | None:
             f"{grid.width * grid.height * _mean(cell_area(grid).nodes):,.0f} km2"
         )
         look.found.lines += facts
+        if grid.width * grid.height > MANY_CELLS:
+            look.notes.append(
+                f"[grid] {grid.width * grid.height:.2g} cells: is the resolution ({width:g} x {height:g} m) meant in "
+                "metres?"
+            )
         return grid
     return None
 
@@ -183,15 +209,16 @@ def _on_the_grid(look: _Look, grid: Grid, folder: Path) -> None:
 
 
 def _mask(look: _Look, grid: Grid, folder: Path) -> Path | None:
-    if look.project.grid.mask is None:
+    section = look.project.grid
+    if section.mask is None:
         return None
     with look.going_on():
-        path = look.project.path(look.project.grid.mask)
-        mask = prepare_mask(path, grid, folder, look.project.grid.mask_layer)
+        path = look.project.path(section.mask)
+        mask = prepare_mask(path, grid, folder, layer=section.mask_layer, crs=section.mask_crs)
         with open_raster(mask) as dataset:
             inside = sum(int((dataset.read(1, window=window_of(strip)) > 0).sum()) for strip in strips(grid))
         look.found.lines.append(f"mask: {inside:,} of {grid.width * grid.height:,} cells of the grid lie inside")
-        _remember(look, grid, "mask", path, None, look.project.grid.mask_layer)
+        _remember(look, grid, "mask", path, section.mask_crs, section.mask_layer)
         return mask
     return None
 
@@ -246,7 +273,7 @@ def _features(look: _Look, grid: Grid, section: LayerSection) -> None:
             features = near(section.radius or section.max_distance or 0.0)
         look.notes += features.notes
         look.systems[who] = open_vector(path, who, crs=section.crs, layer=section.layer).crs.to_wkt()
-        look.remarks += remarks_on_classes(section, features)
+        look.notes += refuse(section, path, features, grid)
         look.rows[section.name] = vector_row(section, features, look.systems[who])
 
 

@@ -35,6 +35,7 @@ def confidence(
                 "direction": layer.direction,
                 "weight": layer.weight,
                 "codes": {name: list(values) for name, values in layer.codes.items()},
+                "derivation": dict(layer.derivation),
                 "source": layer.source,
                 **statistics,
             }

@@ -57,6 +57,8 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
 def _bent(values: np.ndarray, layer: Layer, m: Membership) -> list[str]:
     """Values outside the domain of their formula: counted, because they are raised to its edge without a trace."""
     present = values[np.isfinite(values)]
+    if m.kind == "category":
+        return _unlisted(present, layer, m)
     edge, what = 0.0, "negative"
     if m.transform == "log":
         edge, what = m.floor, f"below {m.floor:g}, half the smallest positive value,"
@@ -66,6 +68,30 @@ def _bent(values: np.ndarray, layer: Layer, m: Membership) -> list[str]:
     if not count:
         return []
     return [f"layer {layer.name!r}: {count} of {present.size} sampled cells are {what} and count as {edge:g}."]
+
+
+def _unlisted(present: np.ndarray, layer: Layer, m: Membership) -> list[str]:
+    """Classes of the sample without a score, and scores without a class."""
+    listed = np.zeros(0) if m.knots_x is None else m.knots_x
+    codes, counts = np.unique(present, return_counts=True)
+    strange = ~np.isin(codes, listed)
+    notes = []
+    if strange.any():
+        fate = f"count as {m.params['default']:g}" if "default" in m.params else "are missing"
+        most = codes[strange][np.argsort(-counts[strange], kind="stable")]
+        notes.append(
+            f"layer {layer.name!r}: {int(counts[strange].sum())} of {present.size} sampled cells are of classes "
+            f"without a score ({_few(most)}) and {fate}."
+        )
+    idle = listed[~np.isin(listed, codes)]
+    if idle.size:
+        notes.append(f"layer {layer.name!r}: no sampled cell is of the classes {_few(idle)}, which have a score.")
+    return notes
+
+
+def _few(codes: np.ndarray, most: int = 10) -> str:
+    more = f" and {codes.size - most} more" if codes.size > most else ""
+    return ", ".join(f"{code:g}" for code in codes[:most]) + more
 
 
 def _apply(values: np.ndarray, fitted: Membership, layer: Layer) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,8 @@ from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.prepared import HERE, Made, Shelf, grid_ingredients, is_kept, lay, lay_features, look
 from mpmjax.evidence.raster.scan import judge
 from mpmjax.evidence.raster.source import RasterSource
-from mpmjax.evidence.sources import source_files
+from mpmjax.evidence.raster.warp import exact
+from mpmjax.evidence.sources import circular, require_unchanged, source_files
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project
 from mpmjax.stream.cache import Cache
@@ -55,6 +59,7 @@ def prepare(
     rasters = {name: source for name, (source, _) in looks.items()}
     grid, notes = _grid(shelf, rasters)
     require_overlap(list(rasters.values()), grid)
+    notes += circular(project)
     _require_disk(shelf, rasters, grid, maps)
     notes += [note for source, facts in looks.values() for note in judge(source, facts)]
     mask = _mask(shelf, grid, scratch)
@@ -76,10 +81,11 @@ def prepare(
         notes=tuple(notes),
         provenance=tuple(made.provenance for made in layers),
         inputs=files.sums,
+        stamps=files.all_stamps,
     )
     if occurrences is not None:
         _require_scored(shelf, evidence, occurrences)
-    files.require_unchanged()
+    require_unchanged(evidence.stamps)
     return evidence
 
 
@@ -92,31 +98,31 @@ def _grid(shelf: Shelf, rasters: Mapping[str, RasterSource]) -> tuple[Grid, list
         grid = resolve_grid(section, list(rasters.values()), mask)
         return {"grid": grid_ingredients(grid), "notes": distortion(grid).notes}
 
-    keys = section.model_dump(mode="json", exclude={"mask"})
-    files = [shelf.files.of[path] for path in _named(shelf.project, *rasters)]
-    overridden = {name: shelf.project.layer(name).crs for name in rasters}
-    record = shelf.cache.record("grid", {**keys, "files": files, "crs of layers": overridden}, make).record
+    layers = [shelf.project.layer(name) for name in rasters]
+    ingredients = {
+        "step": "grid",
+        **section.model_dump(mode="json", exclude={"mask"}),
+        # In their order, each with its files: the same files under other names may be another grid.
+        "layers": [[layer.name, layer.crs, shelf.files.of[layer.source]] for layer in layers],
+    }
+    read = [*(layer.source for layer in layers), *(() if section.mask is None else (section.mask,))]
+    record = shelf.record("grid", read, ingredients, make).record
     crs, *transform, width, height = record["grid"]
     return Grid(crs, Affine(*transform), width, height), list(record["notes"])
 
 
-def _named(project: Project, *layers: str) -> list[Path]:
-    """The paths of raster layers and of the mask, as the project names them."""
-    mask = () if project.grid.mask is None else (project.grid.mask,)
-    return [*(project.layer(name).source for name in layers), *mask]
-
-
 def _mask(shelf: Shelf, grid: Grid, scratch: Path) -> Path | None:
-    name, layer = shelf.project.grid.mask, shelf.project.grid.mask_layer
+    section = shelf.project.grid
+    name, own = section.mask, {"layer": section.mask_layer, "crs": section.mask_crs}
     if name is None:
         return None
 
     def make(made: Path) -> dict[str, Any]:
-        prepare_mask(shelf.project.path(name), grid, scratch, layer).replace(made)
+        prepare_mask(shelf.project.path(name), grid, scratch, **own).replace(made)
         return {}
 
-    ingredients = {"step": "mask", "files": shelf.files.of[name], "layer": layer, "grid": grid_ingredients(grid)}
-    return shelf.cache.raster("study area", ingredients, scratch / "study area.tif", make).path
+    ingredients = {"step": "mask", **own, "grid": grid_ingredients(grid)}
+    return shelf.raster("study area", [name], ingredients, scratch / "study area.tif", make).path
 
 
 def _occurrences(shelf: Shelf, grid: Grid, mask: Path | None) -> Occurrences | None:
@@ -128,7 +134,8 @@ def _occurrences(shelf: Shelf, grid: Grid, mask: Path | None) -> Occurrences | N
     def make() -> dict[str, Any]:
         found = read_occurrences(path, grid, mask=mask, crs=known.crs, where=known.where, layer=known.layer)
         notes = [note.replace(str(path), HERE) for note in found.notes]
-        return {"rows": found.rows.tolist(), "cols": found.cols.tolist(), "points": found.points, "notes": notes}
+        cells = _packed(found.rows * grid.width + found.cols)
+        return {"cells": cells, "points": found.points, "notes": notes}
 
     ingredients = {
         "step": "occurrences",
@@ -136,13 +143,21 @@ def _occurrences(shelf: Shelf, grid: Grid, mask: Path | None) -> Occurrences | N
         "where": known.where,
         "layer": known.layer,
         "grid": grid_ingredients(grid),
-        "files": shelf.files.of[known.occurrences],
         "mask": mask.name if mask is not None else None,
     }
-    record = shelf.cache.record("occurrences", ingredients, make).record
-    rows, cols = (np.array(record[axis], np.int64) for axis in ("rows", "cols"))
+    record = shelf.record("occurrences", [known.occurrences], ingredients, make).record
+    cells = _unpacked(record["cells"])
     notes = tuple(note.replace(HERE, str(path)) for note in record["notes"])
-    return Occurrences(rows, cols, record["points"], str(path), notes)
+    return Occurrences(cells // grid.width, cells % grid.width, record["points"], str(path), notes)
+
+
+def _packed(cells: np.ndarray) -> str:
+    """Ascending cell numbers as text: a raster of labels may hold millions."""
+    return base64.b64encode(zlib.compress(np.diff(cells, prepend=0).astype("<i8").tobytes(), 1)).decode()
+
+
+def _unpacked(text: str) -> np.ndarray:
+    return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8"), dtype=np.int64)
 
 
 def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid, maps: bool) -> None:
@@ -151,10 +166,20 @@ def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid,
     Raises:
         DiskError: says how much is missing.
     """
-    new = sum(4 for s in shelf.project.layers if not is_kept(shelf, s, rasters.get(s.name), grid))
-    later = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS) if maps else 0
     size = f"a grid of {grid.width} x {grid.height} cells"
-    require_disk(shelf.scratch, grid.width * grid.height * (new + later), size)
+    cells, largest, bytes_of_cell = grid.width * grid.height, 0, 0
+    for section in shelf.project.layers:
+        source = rasters.get(section.name)
+        if is_kept(shelf, section, source, grid):
+            continue
+        bytes_of_cell += 4 if source is None else np.dtype(exact(source.dtype)).itemsize
+        # While it is made: a copy of the source without what is missing, or what a distance keeps between its sweeps.
+        passing = cells if source is None else 8 * source.width * source.height
+        largest = max(largest, passing)
+    later = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS) if maps else 0
+    require_disk(shelf.scratch, cells * (bytes_of_cell + later) + largest, size)
+    if shelf.cache.folder.is_dir():
+        require_disk(shelf.cache.folder, cells * bytes_of_cell, size)
 
 
 def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) -> None:
@@ -172,10 +197,9 @@ def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) 
         "layers": list(evidence.provenance),
         "min_coverage": min_coverage,
         "grid": grid_ingredients(evidence.grid),
-        "rows": occurrences.rows.tolist(),
-        "cols": occurrences.cols.tolist(),
+        "cells": hashlib.sha256(occurrences.rows.tobytes() + occurrences.cols.tobytes()).hexdigest(),
     }
-    if not shelf.cache.record("occurrences", ingredients, make).record["scored"]:
+    if not shelf.cache.record("occurrences scored", ingredients, make).record["scored"]:
         raise DataError(
             f"occurrences: {occurrences.source}: none of the {len(occurrences.rows)} cells has data in at least "
             f"{min_coverage:.0%} of the layers. Check the layers' extents, or leave [validate] out."

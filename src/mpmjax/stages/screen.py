@@ -138,6 +138,7 @@ def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[
         here = {"role": layer.role, "direction": layer.direction, "weight": layer.weight}
         there = {key: record[key] for key in here}
         # A name means what it meant in the fit only if it stands for the same values.
+        here["derivation"], there["derivation"] = dict(layer.derivation), record["derivation"]
         here["codes"], there["codes"] = _codes(layer.codes), _codes(record["codes"])
         if own != "none":
             here["transform"], there["transform"] = stated, own

@@ -8,6 +8,7 @@ looked at before the raster is used; so an entry that was interrupted or damaged
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -19,21 +20,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyproj
-import rasterio
-import shapely
+from pyproj import datadir
 
 from mpmjax.errors import DiskError
-from mpmjax.stream.files import publish, sha256, write_file
+from mpmjax.stream.files import publish, sha256
 
 ROOMS = ("evidence", "ops", "stream", "stages/prepare.py", "types.py")
 """Whose code makes prepared files; relative to the package."""
 
+LIBRARIES = ("rasterio", "pyogrio", "pyproj", "shapely", "numpy", "numba", "scipy")
+"""Those that prepared files come from, with the GDAL, GEOS and PROJ that they bring."""
+
 KEY_LENGTH = 12
 """Hexadecimal digits of a key in file names; the whole of it is compared with what the JSON holds."""
 
-OWN_NAME = re.compile(rf"\.?(?P<stem>.+\.[0-9a-f]{{{KEY_LENGTH}}})\.(tif|json)(?P<part>\.(\d+\.)?part)?")
+OWN_NAME = re.compile(rf"(?P<stem>.+\.[0-9a-f]{{{KEY_LENGTH}}})\.(tif|json)(?P<part>\.\d+\.part)?")
 
 Ingredients = Mapping[str, Any]
 Record = dict[str, Any]
@@ -114,6 +115,8 @@ class Cache:
     def _read(self, stem: str, ingredients: Any) -> Entry | None:
         try:
             kept = json.loads((self.folder / f"{stem}.json").read_text(encoding="utf-8"))
+            if not isinstance(kept, dict):
+                return None
             checksum = kept.pop("checksum")
             if checksum != _digest(kept) or kept["ingredients"] != ingredients or kept["version"] != code_version():
                 return None
@@ -136,7 +139,8 @@ class Cache:
             _move(made, path)
         plain = _plain(record)
         kept = {"ingredients": _plain(ingredients), "version": code_version(), "sha256": digest, "record": plain}
-        write_file(self.folder / f"{stem}.json", json.dumps({**kept, "checksum": _digest(kept)}, indent=1))
+        text = json.dumps({**kept, "checksum": _digest(kept)}, indent=1)
+        _write(self.folder / f"{stem}.json", text.encode())
         self._verified[stem] = Entry(plain, path, digest, False)
         self._used.add(stem)
         return self._verified[stem]
@@ -148,11 +152,22 @@ def code_version() -> str:
     package = Path(__file__).parents[1]
     rooms = [package / room for room in ROOMS]
     files = [file for room in rooms for file in (sorted(room.rglob("*.py")) if room.is_dir() else [room])]
-    libraries = (rasterio.__gdal_version__, shapely.geos_version_string, pyproj.proj_version_str, np.__version__)
-    digest = hashlib.sha256(repr(libraries).encode())
+    libraries = [f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES]
+    digest = hashlib.sha256(repr([libraries, _datum_grids()]).encode())
     for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()
+
+
+def _datum_grids() -> list[tuple[str, int]]:
+    """Names and sizes of the files by which PROJ changes datums: to install a better one changes where cells lie."""
+    stated = (os.environ.get(name, "") for name in ("PROJ_DATA", "PROJ_LIB", "PROJ_USER_WRITABLE_DIRECTORY"))
+    own = datadir.get_user_data_dir()  # pyright: ignore[reportPrivateImportUsage] - documented as public
+    places = {datadir.get_data_dir(), own, *stated} - {""}
+    folders = sorted({folder for place in places for folder in place.split(os.pathsep)})
+    grids = (file for folder in folders if Path(folder).is_dir() for file in sorted(Path(folder).iterdir()))
+    found = [(file.name, file.stat().st_size) for file in grids if file.is_file()]
+    return [*found, ("network " + os.environ.get("PROJ_NETWORK", "OFF"), 0)]
 
 
 def _digest(value: Any) -> str:
@@ -172,13 +187,32 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _beside(final: Path) -> Path:
+    """A name of this process alone: others may be writing the same entry of a shared folder."""
+    return final.with_name(f"{final.name}.{os.getpid()}.part")
+
+
+def _write(final: Path, content: bytes) -> None:
+    """As stream.files.write_file, under a name of this process alone."""
+    temporary = _beside(final)
+    try:
+        temporary.write_bytes(content)
+        publish(temporary, final)
+    except OSError as error:
+        raise DiskError(
+            f"{final}: cannot be written: {error.strerror}. Free some disk or choose another folder."
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _move(made: Path, final: Path) -> None:
     """A finished file under its final name, on whatever file system that lies."""
     try:
         if made.stat().st_dev == final.parent.stat().st_dev:
             publish(made, final)
             return
-        temporary = final.with_name(f".{final.name}.{os.getpid()}.part")
+        temporary = _beside(final)
         try:
             shutil.copyfile(made, temporary)
             publish(temporary, final)

@@ -14,10 +14,10 @@ from districts import layer_values, promise, smooth, write_raster
 from rasters import UTM, open_layer
 from scipy.spatial import cKDTree
 
-from mpmjax.evidence.checks.roles import legend_of, remarks_on_classes, remarks_on_values
+from mpmjax.errors import DataError
+from mpmjax.evidence.checks.roles import legend_of, remarks_on_values, require_role
 from mpmjax.evidence.raster.scan import scan
 from mpmjax.evidence.remarks import sentences
-from mpmjax.evidence.vector.features import Features
 from mpmjax.project_layers import LayerSection
 
 SHAPE = (200, 240)
@@ -29,7 +29,13 @@ def said(path: Path, **keys: Any) -> list[str]:
     """What is remarked of a file as layer 'x'."""
     source, layer = open_layer(path, **keys)
     section = LayerSection.model_validate({"name": "x", "source": path, "role": "index", "direction": "high"} | keys)
-    return sentences(remarks_on_values(section, source, scan(source, layer)))
+    facts = scan(source, layer)
+    found = sentences(remarks_on_values(section, source, facts))
+    try:
+        require_role(section, facts)
+    except DataError as error:
+        found.append(str(error))
+    return found
 
 
 def save(folder: Path, values: np.ndarray, **profile: Any) -> Path:
@@ -126,7 +132,7 @@ def test_a_category_of_fractions(tmp_path: Path) -> None:
     ("low", "high", "keys", "words"),
     [
         (-0.2, 1.0, {"role": "membership"}, r"outside 0..1"),
-        (0.0, 1.5, {"role": "membership"}, r"a run refuses others"),
+        (0.0, 1.5, {"role": "membership"}, r"State another role"),
         (0.0, 1.0, {"role": "membership"}, None),
         (0.0, 9.0, {"role": "membership", "membership": {"kind": "linear", "lo": 0.0, "hi": 9.0}}, None),
         (-3.0, 9.0, {"role": "distance", "direction": "low"}, r"no distance is negative"),
@@ -166,22 +172,6 @@ def test_nearly_constant(tmp_path: Path, share: float, words: str | None) -> Non
     if words:
         assert words in found[0]
         assert f"{share:.1%} are 7.5" in found[0]
-
-
-def test_classes_that_no_feature_bears(tmp_path: Path) -> None:
-    section = LayerSection.model_validate(
-        {
-            "name": "x",
-            "source": tmp_path / "a.gpkg",
-            "derive": "class",
-            "field": "rock",
-            "role": "category",
-            "membership": {"kind": "category", "scores": {"granite": 0.9, "Tuff": 0.1}},
-        }
-    )
-    features = Features(np.empty(2, object), (), True, np.array(["granite", "tuff"]))
-    (remark,) = remarks_on_classes(section, features)
-    assert "is of class 'Tuff'; there are 'granite', 'tuff'" in remark.text
 
 
 @pytest.mark.skipif(not os.environ.get("MPMJAX_DATA"), reason="MPMJAX_DATA is not set: the folder of cloncurry_iocg/")

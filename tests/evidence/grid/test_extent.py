@@ -175,6 +175,13 @@ def test_polygons_cut_at_the_180th_meridian(tmp_path: Path) -> None:
     assert box == pytest.approx(bounds_from((177.0, -19.0, -178.0, -16.0), "EPSG:4326", "EPSG:3832"), abs=1)
 
 
+@pytest.mark.parametrize("crs", ["EPSG:4087", "EPSG:3857", "EPSG:6933"])
+def test_polygons_on_both_sides_of_the_cut_of_a_map_are_no_world(tmp_path: Path, crs: str) -> None:
+    halves = [shapely.box(179.5, -18, 180, -17.5), shapely.box(-180, -18, -179.5, -17.5)]
+    with pytest.raises(ProjectError, match="mask: it crosses the line along which the map of"):
+        mask_extent(district(tmp_path, "EPSG:4326", halves), crs, 100.0)
+
+
 def test_bounds_come_before_the_mask_and_the_mask_before_the_layers(tmp_path: Path) -> None:
     path = district(tmp_path, UTM, [shapely.box(640_020, 3_600_000, 643_020, 3_603_000)])
     assert resolve_grid(section(crs=UTM, resolution=60.0), [], path).shape == (50, 50)

@@ -10,7 +10,8 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from mpmjax.evidence.raster.source import RasterSource, way_between
+from mpmjax.evidence.crs import way_between
+from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.raster.warp import COARSENING
 from mpmjax.evidence.remarks import Remark, several
 from mpmjax.types import Grid

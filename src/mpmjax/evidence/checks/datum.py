@@ -12,7 +12,7 @@ from pyproj.exceptions import ProjError
 from pyproj.transformer import AreaOfInterest, TransformerGroup
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster.source import bounds_between
+from mpmjax.evidence.crs import bounds_between
 from mpmjax.evidence.remarks import Remark, together
 from mpmjax.types import Grid
 

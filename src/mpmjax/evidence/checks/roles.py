@@ -9,10 +9,8 @@ from rasterio.enums import ColorInterp
 from mpmjax.errors import DataError
 from mpmjax.evidence.raster.scan import RasterFacts
 from mpmjax.evidence.raster.source import RasterSource
-from mpmjax.evidence.remarks import Remark, several
-from mpmjax.evidence.vector.features import Features
+from mpmjax.evidence.remarks import Remark
 from mpmjax.project_layers import LayerSection
-from mpmjax.project_membership import Category
 from mpmjax.stream.reader import open_raster
 
 NEARLY = 0.94
@@ -21,6 +19,11 @@ cells are a filling, drowned the other layers; a rock that covers a tenth of a d
 
 STILL = 0.99
 """From this share on P1 and P99 are sure to be the same value, so that the default sigmoid has no slope."""
+
+HALF = 0.5
+"""From this share of exact zeros on, in floats without a declared nodata, they may mean that there is none."""
+
+FLOATS = ("float32", "float64")
 
 FEW = 512
 """Most classes that a map of names is expected to have."""
@@ -39,22 +42,43 @@ STEPS = 0.9
 """With few classes a quantity jumps as far as names do, but only from one class to the next."""
 
 
+def require_role(section: LayerSection, facts: RasterFacts) -> None:
+    """Values must be such as the role allows, where a run refuses others.
+
+    Raises:
+        DataError: a membership has values outside 0..1.
+    """
+    outside = facts.negative + facts.above_one
+    if section.role == "membership" and section.membership is None and outside:
+        raise DataError(
+            f'layer {section.name!r}: {outside:,} of {_valid(facts):,} values outside 0..1: role = "membership" means '
+            "values from 0 to 1. State another role, or a membership with lo and hi; if they are strays, "
+            "valid_range = [0.0, 1.0]."
+        )
+
+
+def _valid(facts: RasterFacts) -> int:
+    return facts.cells - facts.missing - sum(facts.sentinels[value] for value in facts.suspects)
+
+
 def remarks_on_values(section: LayerSection, source: RasterSource, facts: RasterFacts) -> list[Remark]:
     """What to look at in a layer whose source can be used."""
     who = f"layer {section.name!r}"
-    count = facts.cells - facts.missing - sum(facts.sentinels[value] for value in facts.suspects)
+    count = _valid(facts)
     remarks = [*_constancy(who, section, facts), *_names_or_numbers(who, section, source, facts)]
 
     def add(number: int, what: str, text: str) -> None:
         if number:
             remarks.append(Remark(who, text, f"{number:,} of {count:,} values {what}"))
 
-    if section.role == "membership" and section.membership is None:
-        add(
-            facts.negative + facts.above_one,
-            "outside 0..1",
-            'role = "membership" means values from 0 to 1, and a run refuses others. State another role, or a '
-            "membership with lo and hi; if they are strays, valid_range = [0.0, 1.0].",
+    if facts.common == 0 and HALF <= facts.common_share < NEARLY and source.nodata is None and source.dtype in FLOATS:
+        remarks.append(
+            Remark(
+                who,
+                "no nodata is declared, and most cells are exactly 0. If that means no data, add nodata = 0.0 to the "
+                "layer; if it is a value, leave it.",
+                f"{facts.common_share:.0%} are 0",
+            )
         )
     if section.role == "distance":
         add(
@@ -133,17 +157,3 @@ def legend_of(source: RasterSource) -> str:
     except OSError as error:
         raise DataError(f"{beside}: cannot be read: {error.strerror}.") from error
     return "names of categories" if "<CategoryNames" in text or 'tableType="thematic"' in text else ""
-
-
-def remarks_on_classes(section: LayerSection, features: Features) -> list[Remark]:
-    """Classes that the project names and no feature near the grid bears."""
-    table = section.membership
-    named = section.classes or (table.scores if isinstance(table, Category) else {})
-    if features.labels is None or not named:
-        return []
-    there = sorted(set(features.labels.tolist()) - {""})
-    absent = [repr(name) for name in named if name not in there]
-    if not absent:
-        return []
-    text = f"no feature near the grid is of class {several(absent)}; there are {several(list(map(repr, there)))}. "
-    return [Remark(f"layer {section.name!r}", text + "Write the classes as the file does, or leave them out.")]

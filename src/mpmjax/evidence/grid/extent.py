@@ -10,16 +10,18 @@ import pyproj
 import shapely
 
 from mpmjax.errors import ProjectError
-from mpmjax.evidence.raster.source import inspect_raster, parse_crs, way_between
+from mpmjax.evidence.crs import Bounds, way_between
+from mpmjax.evidence.raster.source import inspect_raster, parse_crs
 from mpmjax.evidence.vector.file import open_vector, read_geometries
-from mpmjax.evidence.vector.reach import Bounds, in_units, project
+from mpmjax.evidence.vector.reach import in_units, longest_edge, project
 from mpmjax.stream.reader import RASTER_DRIVERS
 
 _STEPS = 1_000
 """Points along an edge of a box: its bends are met to a millionth of its length."""
+_TORN = 5.0
+"""A box this many times as large as on a map made for the place is not stretched, it is torn."""
 _CUT = 0.05
 """A step between neighbours among them this long, as a share of the whole box, goes over the cut of a map."""
-_EARTH_RADIUS = 6.37e6
 
 
 def bounds_from(bounds: Bounds, stated: str, crs: str) -> Bounds:
@@ -56,21 +58,22 @@ def bounds_from(bounds: Bounds, stated: str, crs: str) -> Bounds:
     return _box(np.asarray(x), np.asarray(y), crs)
 
 
-def mask_extent(path: Path, crs: str, cell: float, layer: str | None = None) -> Bounds:
+def mask_extent(path: Path, crs: str, cell: float, *, layer: str | None = None, stated: str | None = None) -> Bounds:
     """The box in `crs` around the polygons of a mask, or around the whole file where it is a raster.
 
     Args:
         cell: size of the grid's cells in metres; edges are divided so that they bend to a hundredth of it.
         layer: which one of a vector file with several.
+        stated: overrides a missing or wrong CRS of the file.
 
     Raises:
         DataError: the file cannot be used.
         ProjectError: `crs` does not show all of it.
     """
     if path.suffix.lower() in RASTER_DRIVERS:
-        box = inspect_raster(path, "mask").bounds_in(crs)
+        box = inspect_raster(path, "mask", crs=stated).bounds_in(crs)
     else:
-        box = _polygon_extent(path, crs, cell, layer)
+        box = _polygon_extent(path, crs, cell, layer, stated)
     if not np.isfinite(box).all():
         raise ProjectError(
             f"[grid] bounds: needed, because the extent of the mask {path} cannot be told in {crs[:60]}: parts of it "
@@ -79,15 +82,35 @@ def mask_extent(path: Path, crs: str, cell: float, layer: str | None = None) -> 
     return box
 
 
-def _polygon_extent(path: Path, crs: str, cell: float, layer: str | None) -> Bounds:
-    file = open_vector(path, "mask", layer=layer)
+def _polygon_extent(path: Path, crs: str, cell: float, layer: str | None, stated: str | None) -> Bounds:
+    file = open_vector(path, "mask", layer=layer, crs=stated)
     polygons, _ = read_geometries(file)
     target = pyproj.CRS.from_user_input(crs)
     if file.crs == target:
         return _bounds_of(*shapely.get_coordinates(polygons).T)
-    # An edge of length s strays about s^2 / (8 R) from its true course, R the Earth's radius.
-    edge = in_units(file.crs, math.sqrt(8 * _EARTH_RADIUS * 0.01 * cell))
-    return _bounds_of(*shapely.get_coordinates(project(shapely.segmentize(polygons, edge), file.crs, target)).T)
+    divided = shapely.segmentize(polygons, in_units(file.crs, longest_edge(cell)))
+    box = _bounds_of(*shapely.get_coordinates(project(divided, file.crs, target)).T)
+    if np.isfinite(box).all():
+        _refuse_torn(box, divided, file.crs, crs)
+    return box
+
+
+def _refuse_torn(box: Bounds, polygons: np.ndarray, own: pyproj.CRS, crs: str) -> None:
+    """Polygons on both sides of the line along which a map is cut lie at its opposite ends: their box is the world.
+
+    Raises:
+        ProjectError: the box is several times as large as on a map that is centred on the polygons.
+    """
+    x, y = shapely.get_coordinates(polygons).T
+    lon, lat = (np.radians(angle) for angle in way_between(own, "EPSG:4326").transform(x, y))
+    middle = np.degrees([np.angle((np.exp(1j * lon) * np.cos(lat)).sum()), lat.mean()])
+    centred = f"+proj=laea +lon_0={middle[0]:.6f} +lat_0={middle[1]:.6f} +datum=WGS84 +units=m"
+    xmin, ymin, xmax, ymax = _bounds_of(*way_between(own, centred).transform(x, y))
+    if max(box[2] - box[0], box[3] - box[1]) > _TORN * max(xmax - xmin, ymax - ymin, 1.0):
+        raise ProjectError(
+            f"[grid] mask: it crosses the line along which the map of {crs[:60]} is cut, so no one grid holds it. "
+            "Choose a CRS made for the area."
+        )
 
 
 def _bounds_of(x: np.ndarray, y: np.ndarray) -> Bounds:

@@ -13,10 +13,11 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from mpmjax.errors import DataError, ProjectError
+from mpmjax.evidence.crs import bounds_between, way_between
 from mpmjax.evidence.grid.area import stretch
 from mpmjax.evidence.grid.extent import bounds_from, mask_extent
 from mpmjax.evidence.grid.propose import MOST_STRETCH, Extent, Proposal, in_one_zone, propose, propose_equal_area
-from mpmjax.evidence.raster.source import RasterSource, bounds_between, parse_crs, way_between
+from mpmjax.evidence.raster.source import RasterSource, parse_crs
 from mpmjax.project_sections import GridSection
 from mpmjax.types import Grid
 
@@ -60,8 +61,18 @@ def _extent(
     section: GridSection, crs: str, cell: float, sources: Sequence[RasterSource], mask: Path | None
 ) -> tuple[float, float, float, float]:
     if section.bounds is not None:
+        xmin, ymin, xmax, ymax = section.bounds
+        if section.bounds_crs is None and max(xmax - xmin, ymax - ymin) < cell and max(map(abs, section.bounds)) <= 360:
+            raise ProjectError(
+                f"[grid] bounds = {list(section.bounds)} are less than one cell in metres, and look like degrees: add "
+                'bounds_crs = "EPSG:4326", or state them in metres.'
+            )
         return section.bounds if section.bounds_crs is None else bounds_from(section.bounds, section.bounds_crs, crs)
-    return _common_bounds(sources, crs) if mask is None else mask_extent(mask, crs, cell, section.mask_layer)
+    return (
+        _common_bounds(sources, crs)
+        if mask is None
+        else mask_extent(mask, crs, cell, layer=section.mask_layer, stated=section.mask_crs)
+    )
 
 
 def _grid_of(source: RasterSource) -> Grid:

@@ -15,7 +15,8 @@ from affine import Affine
 from pyproj import Transformer
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster.source import RasterSource, way_between
+from mpmjax.evidence.crs import way_between
+from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.types import Grid, Tile
 
 BLOCK = (128, 512)

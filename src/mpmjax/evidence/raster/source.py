@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
-from pyproj import Transformer
-from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.crs import bounds_between
 from mpmjax.ops.membership import DTYPES
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster, undecodable
@@ -58,31 +57,6 @@ class RasterSource:
         pairs = zip(_corners(self.width, self.height), _corners(self.width, self.height), strict=True)
         tolerance = 1e-3 * min(grid.cell_size)
         return all(math.dist(self.transform @ a, grid.transform @ b) < tolerance for a, b in pairs)
-
-
-def bounds_between(
-    source: str, target: str, bounds: tuple[float, float, float, float]
-) -> tuple[float, float, float, float]:
-    """The box of a box in another CRS; infinite where a part of it lies beyond what that CRS can show.
-
-    Raises:
-        DataError: no way from one to the other is known.
-    """
-    if source == target:
-        return bounds
-    return way_between(source, target).transform_bounds(*bounds, densify_pts=21)
-
-
-def way_between(source: str, target: str) -> Transformer:
-    """From one CRS to another, x before y; points beyond what the target can show come out infinite.
-
-    Raises:
-        DataError: no way is known, as between the Earth and the Moon.
-    """
-    try:
-        return Transformer.from_crs(source, target, always_xy=True)
-    except ProjError as error:
-        raise DataError(f"No way is known from the CRS {source[:60]} to {target[:60]}: {error}.") from error
 
 
 def _corners(width: int, height: int) -> tuple[tuple[int, int], ...]:
@@ -150,7 +124,8 @@ def _crs(found: CRS | None, stated: str | None, where: str) -> CRS:
     crs = found if stated is None else parse_crs(stated, where)
     if not crs:
         raise DataError(
-            f'{where}: the file states no CRS. If you know it, add crs = "EPSG:..." to this layer in the project file.'
+            f'{where}: the file states no CRS. If you know it, add crs = "EPSG:..." to this layer in the project file '
+            "(mask_crs for the mask)."
         )
     if not (crs.is_projected or crs.is_geographic):
         raise DataError(

@@ -71,20 +71,25 @@ def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scrat
     """
     if source.lies_on(grid):
         return layer
-    target, dtype, codes = scratch / f"{layer.name}.tif", _exact(source.dtype), None
+    target, dtype, codes = scratch / f"{layer.name}.tif", exact(source.dtype), None
     hidden = source.masked or layer.valid_range is not None
     if resampling == "mode":
         source, codes = _numbered(source, layer, scratch)
     elif hidden or (resampling != "nearest" and _more_is_missing(source)):
         # What is missing must be gone before neighbours are mixed, or it bleeds into them.
         source = _without_invalid(source, layer, scratch)
-    _warp(source, grid, resampling, target, dtype, codes)
+    try:
+        _warp(source, grid, resampling, target, dtype, codes)
+    finally:
+        if source.path != layer.path:
+            source.path.unlink()  # as large as the source, and of no more use
     # NaN is missing in the copy. The range was looked at above: a mean may leave it by a rounding.
     return replace(layer, path=target, band=1, dtype=dtype, nodata=None, masked=False, valid_range=None)
 
 
-def _exact(dtype: str) -> str:
-    """The float that holds every value: float32 for 8- and 16-bit integers and float32 itself, else float64."""
+def exact(dtype: str) -> str:
+    """The type of a warped copy, which holds every value: float32 for 8- and 16-bit integers and float32 itself, else
+    float64."""
     return "float32" if np.dtype(dtype).itemsize <= 2 or dtype == "float32" else "float64"
 
 
@@ -211,7 +216,7 @@ def _valid_strips(source: RasterSource, layer: Layer) -> Iterable[tuple[int, np.
 
 def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
     """A copy of the source on its own cells, in floats, NaN where the layer is missing."""
-    target, dtype = scratch / "valid" / f"{layer.name}.tif", _exact(source.dtype)
+    target, dtype = scratch / "valid" / f"{layer.name}.tif", exact(source.dtype)
     target.parent.mkdir(exist_ok=True)
 
     def make(write: Write) -> None:

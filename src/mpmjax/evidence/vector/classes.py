@@ -72,8 +72,8 @@ def write_classes(features: Features, grid: Grid, out: Path, *, names: Sequence[
     if len(names) >= np.iinfo(dtype).max:
         raise DataError(f"{label}: {len(names)} classes in the table, at most {np.iinfo(dtype).max - 1} are possible.")
     labels = np.zeros(0, str) if features.labels is None else features.labels
-    parts = take_apart(features.geometries, grid)
-    notes = [*_without_polygon(parts, features, label), *_unlisted(labels, codes, label)]
+    parts, notes = polygons_of(features, grid, label)
+    notes += _unlisted(labels, codes, label)
     code = np.array([codes.get(str(name), len(codes) + 1) for name in labels], dtype)[parts.owner]
     contested, cells = 0, 0
 
@@ -101,8 +101,13 @@ def _upwards(parts: Parts) -> np.ndarray:
     return order[parts.filled[order]]
 
 
-def _without_polygon(parts: Parts, features: Features, label: str) -> list[str]:
-    """A note on features that are no polygons; an error where none is one. Polygons without area go silently."""
+def polygons_of(features: Features, grid: Grid, label: str) -> tuple[Parts, list[str]]:
+    """The parts of features, and a note on those that are no polygons. Polygons without area go silently.
+
+    Raises:
+        DataError: none is a polygon.
+    """
+    parts = take_apart(features.geometries, grid)
     count = len(features.geometries)
     other = np.ones(count, bool) if features.collapsed is None else ~features.collapsed
     other[parts.owner[parts.filled]] = False
@@ -111,9 +116,10 @@ def _without_polygon(parts: Parts, features: Features, label: str) -> list[str]:
             f'{label}: derive = "class" needs polygons, and none of the {count} features on the grid is one. Name a '
             'file of polygons, or take derive = "proximity" for lines and points.'
         )
+    notes = []
     if other.any():
-        return [f"{label}: {int(other.sum())} of {count} features on the grid are no polygons and were left out."]
-    return []
+        notes.append(f"{label}: {int(other.sum())} of {count} features on the grid are no polygons and were left out.")
+    return parts, notes
 
 
 def _unlisted(labels: np.ndarray, codes: dict[str, int], label: str) -> list[str]:

@@ -68,17 +68,7 @@ def write_density(features: Features, grid: Grid, out: Path, *, radius: float, k
         DataError: features of several kinds, nothing to measure, or a radius smaller than a cell.
         DiskError: the file cannot be written.
     """
-    if radius < max(grid.cell_size):
-        raise DataError(
-            f"layer {name!r}: radius = {radius:g} m is smaller than a cell ({max(grid.cell_size):g} m). "
-            "Use a finer grid or a larger radius."
-        )
-    if not features.measurable.size:
-        raise DataError(
-            f"layer {name!r}: none of the {len(features.geometries)} features near the grid has a length or an area: "
-            "there is no density. Check how they were exported."
-        )
-    parts, kind, notes = _single_parts(features.measurable, name)
+    parts, kind, notes = measured(features, grid, radius=radius, name=name)
     frame = _Frame(grid, *margins(radius, grid.cell_size))
     amounts = (_points, _lines, _polygons)[kind](parts, frame)
 
@@ -97,6 +87,25 @@ def write_density(features: Features, grid: Grid, out: Path, *, radius: float, k
 
     write_layer(out, grid, "float32", make, nodata=None)
     return notes
+
+
+def measured(features: Features, grid: Grid, *, radius: float, name: str) -> tuple[np.ndarray, int, list[str]]:
+    """What a density is taken of: points, lines or polygons, their dimension, and what was left out.
+
+    Raises:
+        DataError: as write_density.
+    """
+    if radius < max(grid.cell_size):
+        raise DataError(
+            f"layer {name!r}: radius = {radius:g} m is smaller than a cell ({max(grid.cell_size):g} m). "
+            "Use a finer grid or a larger radius."
+        )
+    if not features.measurable.size:
+        raise DataError(
+            f"layer {name!r}: none of the {len(features.geometries)} features near the grid has a length or an area: "
+            "there is no density. Check how they were exported."
+        )
+    return _single_parts(features.measurable, name)
 
 
 def _single_parts(geometries: np.ndarray, name: str) -> tuple[np.ndarray, int, list[str]]:

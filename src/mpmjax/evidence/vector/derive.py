@@ -11,8 +11,8 @@ import numpy as np
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.remarks import several
-from mpmjax.evidence.vector.classes import class_codes, code_type, write_classes, write_presence
-from mpmjax.evidence.vector.density import write_density
+from mpmjax.evidence.vector.classes import class_codes, code_type, polygons_of, write_classes, write_presence
+from mpmjax.evidence.vector.density import measured, write_density
 from mpmjax.evidence.vector.features import Features, read_features
 from mpmjax.evidence.vector.file import open_vector, read_rows
 from mpmjax.evidence.vector.proximity import Near, write_buffer, write_distance, write_proximity
@@ -92,6 +92,32 @@ def section_features(section: LayerSection, path: Path, grid: Grid, margin: floa
     )
 
 
+def refuse(section: LayerSection, path: Path, features: Features, grid: Grid) -> list[str]:
+    """Refuse features that a layer cannot be derived from, before anything is written; returns notes on their classes.
+
+    Raises:
+        DataError: names classes that the file does not hold; or no polygons for classes; or nothing to take a density
+            of or features of several kinds; or a distance smaller than a cell.
+    """
+    label, cell = f"layer {section.name!r}: {path}", max(grid.cell_size)
+    for key, reach in (("radius", section.radius), ("max_distance", section.max_distance)):
+        if reach is not None and reach < cell and section.derive != "density":
+            raise DataError(
+                f"{label}: {key} = {reach:g} m is smaller than a cell ({cell:g} m), so only cells that a feature "
+                'touches would count. Use a finer grid, a larger distance, or derive = "presence".'
+            )
+    if section.derive == "density":
+        measured(features, grid, radius=_metres(section.radius, "radius"), name=section.name)
+    if section.derive == "class":
+        polygons_of(features, grid, label)
+        table = section.membership
+        return _look_for(section, path, features, table.scores if isinstance(table, Category) else (), "on the grid")
+    if section.classes is not None:
+        where = f"within {_metres(section.max_distance, 'max_distance'):g} m of the grid"
+        return _look_for(section, path, features, section.classes, where)
+    return []
+
+
 def _distance(task: _Task) -> Derived:
     count, notes = write_distance(
         task.near,
@@ -120,6 +146,7 @@ def _presence(task: _Task) -> Derived:
 
 def _buffer(task: _Task) -> Derived:
     radius = _metres(task.section.radius, "radius")
+    refuse(task.section, task.path, task.near(radius), task.grid)
     count, notes = write_buffer(task.near, task.grid, task.out, radius=radius, label=task.label, scratch=task.scratch)
     return Derived("uint8", None, count, tuple(notes))
 
@@ -127,9 +154,9 @@ def _buffer(task: _Task) -> Derived:
 def _proximity(task: _Task) -> Derived:
     farthest = _metres(task.section.max_distance, "max_distance")
     features = task.near(farthest)
-    scored, notes = [(1.0, features.geometries)], []
+    notes = refuse(task.section, task.path, features, task.grid)
+    scored = [(1.0, features.geometries)]
     if task.section.classes is not None:
-        notes = _look_for(task, features, task.section.classes, f"within {farthest:g} m of the grid")
         scored = [(score, _of_class(features, name)) for name, score in task.section.classes.items()]
     write_proximity(scored, task.grid, task.out, max_distance=farthest, label=task.label, scratch=task.scratch)
     count = sum(len(geometries) for _, geometries in scored)
@@ -143,7 +170,7 @@ def _class(task: _Task) -> Derived:
     names = list(table.scores)
     features = task.near(0.0)
     notes = [
-        *_look_for(task, features, names, "on the grid"),
+        *refuse(task.section, task.path, features, task.grid),
         *write_classes(features, task.grid, task.out, names=names, label=task.label),
     ]
     codes = {name: (float(code),) for name, code in class_codes(names).items()}
@@ -176,25 +203,24 @@ def _labels(features: Features) -> np.ndarray:
     return features.labels
 
 
-def _look_for(task: _Task, features: Features, names: Iterable[str], where: str) -> list[str]:
+def _look_for(section: LayerSection, path: Path, features: Features, names: Iterable[str], where: str) -> list[str]:
     """A note on classes of the project that have no feature near the grid; an error on those that the file has not."""
     absent = sorted(set(names) - set(_labels(features).tolist()))
     if not absent:
         return []
-    there = _all_classes(task)
+    there, label = _all_classes(section, path), f"layer {section.name!r}: {path}"
     unknown = [name for name in absent if name not in there]
     if unknown:
         raise DataError(
-            f"{task.label}: no feature has {task.section.field} = {_names(unknown)}. The classes there are: "
+            f"{label}: no feature has {section.field} = {_names(unknown)}. The classes there are: "
             f"{_names(there)}. Write the names as the file has them, and take out those that it does not hold."
         )
-    return [f"{task.label}: no feature of {task.section.field} = {_names(absent)} lies {where}."]
+    return [f"{label}: no feature of {section.field} = {_names(absent)} lies {where}."]
 
 
-def _all_classes(task: _Task) -> list[str]:
+def _all_classes(section: LayerSection, path: Path) -> list[str]:
     """The classes of all features of the file that `where` selects, wherever they lie."""
-    section = task.section
-    file = open_vector(task.path, f"layer {section.name!r}", crs=section.crs, layer=section.layer)
+    file = open_vector(path, f"layer {section.name!r}", crs=section.crs, layer=section.layer)
     labels = read_rows(file, where=section.where, field=section.field).labels
     return [] if labels is None else sorted({str(name) for name in labels} - {""})
 

@@ -10,16 +10,15 @@ import shapely
 from pyproj import CRS
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.crs import Bounds, bounds_between
 from mpmjax.evidence.vector import lines
 from mpmjax.evidence.vector.file import VectorFile, open_vector, read_rows, total_bounds
 from mpmjax.evidence.vector.geometry import are_finite, homogeneous, repaired
 from mpmjax.evidence.vector.reach import (
-    Bounds,
     cut,
     in_units,
     longest_edge,
     project,
-    project_bounds,
     reaches_beyond,
     search_boxes,
     widened,
@@ -174,7 +173,7 @@ def _projected(found: _Near, file: VectorFile, grid: Grid, target: CRS, boxes: l
         inside, kept = cut(shapes, boxes)
         shapes, piece = homogeneous(inside)
         found = found.take(kept[piece])
-    originals = shapely.segmentize(shapes, in_units(file.crs, longest_edge(grid)))
+    originals = shapely.segmentize(shapes, in_units(file.crs, longest_edge(min(grid.cell_size))))
     return replace(found, geometries=project(originals, file.crs, target), originals=originals)
 
 
@@ -239,6 +238,7 @@ def _none_near(file: VectorFile, grid: Grid, target: CRS, where: str | None, pad
     margin = f"within {pad:g} m of the grid" if pad else "on the grid"
     return (
         f"{file.label}: {chosen} lies {margin}. In the grid's CRS the file spans "
-        f"{box_text(project_bounds(total_bounds(file), file.crs, target))}, the grid {box_text(grid.bounds)}. "
-        "Check the CRS of both (crs = ... overrides the file's), or raise search_distance (radius, max_distance)."
+        f"{box_text(bounds_between(file.crs, target, total_bounds(file)))}, the grid {box_text(grid.bounds)}. "
+        "Check the CRS of both; crs = ... overrides the file's (mask_crs that of a mask). A layer's search_distance, "
+        "radius or max_distance says how far beyond the grid is looked."
     )

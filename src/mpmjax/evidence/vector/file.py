@@ -22,9 +22,9 @@ import shapely
 from pyogrio import raw
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
 from pyproj import CRS
-from pyproj.exceptions import CRSError
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.crs import parse_crs
 from mpmjax.evidence.vector.geometry import repaired, short_way, usable
 from mpmjax.evidence.vector.reach import Bounds, full_turn
 
@@ -184,18 +184,6 @@ def total_bounds(file: VectorFile) -> tuple[float, float, float, float]:
     return xmin, ymin, xmax, ymax
 
 
-def parse_crs(text: str, label: str) -> CRS:
-    """A CRS from 'EPSG:...', WKT or PROJ text.
-
-    Raises:
-        DataError: it is none that PROJ knows.
-    """
-    try:
-        return CRS.from_user_input(text)
-    except CRSError as error:
-        raise DataError(f'{label}: crs = "{text}" is no known CRS; write it like "EPSG:32639".') from error
-
-
 def _local(path: Path, label: str) -> str:
     """The path for GDAL, after a look at what lies there."""
     text = str(path)
@@ -218,13 +206,23 @@ def _local(path: Path, label: str) -> str:
         head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not head.startswith(MAGIC[suffix]):
         raise DataError(f"{label}: not what its suffix {suffix} says. Save it again as {_FORMATS}.")
+    unsaved = path.with_name(f"{path.name}-wal")
+    if unsaved.is_file() and unsaved.stat().st_size:
+        # To read it SQLite would write these changes into the file.
+        raise DataError(
+            f"{label}: has unsaved changes in {unsaved.name}: it is open for editing, or a program that edited it was "
+            "stopped. Close it there, or open it once in QGIS and close it."
+        )
     return f"GeoJSON:{path.absolute()}" if MAGIC[suffix] == b"{" else str(path.absolute())
 
 
 def _crs(found: str | None, stated: str | None, label: str) -> CRS:
     crs = parse_crs(stated, label) if stated is not None else None if found is None else parse_crs(found, label)
     if crs is None or not (crs.is_geographic or crs.is_projected):
-        raise DataError(f'{label}: the file states no CRS. If you know it, add crs = "EPSG:..." beside its path.')
+        raise DataError(
+            f'{label}: the file states no CRS. If you know it, add crs = "EPSG:..." beside its path '
+            "(mask_crs for the mask)."
+        )
     return crs
 
 
@@ -286,7 +284,8 @@ def _plainly(values: np.ndarray) -> np.ndarray:
     elif values.dtype.kind == "b":
         text = ["1" if value else "0" for value in values]
     else:
-        text = ["" if value is None or value != value else str(value) for value in values]
+        # Names in a project file are stripped too; spaces at the ends are traces of fixed-width tables.
+        text = ["" if value is None or value != value else str(value).strip() for value in values]
     return np.array(text, str)
 
 

@@ -11,14 +11,12 @@ import math
 
 import numpy as np
 import shapely
-from pyproj import CRS, Transformer
+from pyproj import CRS
 
-from mpmjax.types import Grid
+from mpmjax.evidence.crs import Bounds, bounds_between, way_between
 
 _EARTH_RADIUS = 6.37e6
 _FARTHEST = 5e6
-
-Bounds = tuple[float, float, float, float]
 
 
 def full_turn(crs: CRS) -> float | None:
@@ -32,12 +30,6 @@ def in_units(crs: CRS, metres: float) -> float:
     return metres / (unit * _EARTH_RADIUS if crs.is_geographic else unit)
 
 
-def project_bounds(bounds: Bounds, source: CRS, target: CRS) -> Bounds:
-    """The box in `target` around a box in `source`; infinite where the projection does not reach."""
-    xmin, ymin, xmax, ymax = Transformer.from_crs(source, target, always_xy=True).transform_bounds(*bounds)
-    return xmin, ymin, xmax, ymax
-
-
 def search_boxes(crs: CRS, target: CRS, bounds: Bounds, pad: float) -> list[Bounds] | None:
     """Boxes in a file's CRS that hold an area of the grid's and the margin around it, a little wider.
 
@@ -49,7 +41,7 @@ def search_boxes(crs: CRS, target: CRS, bounds: Bounds, pad: float) -> list[Boun
     """
     if crs == target:
         return [widened(bounds, pad)]
-    inner, outer = (project_bounds(widened(bounds, w), target, crs) for w in (0.0, min(pad, _FARTHEST)))
+    inner, outer = (bounds_between(target, crs, widened(bounds, w)) for w in (0.0, min(pad, _FARTHEST)))
     if not np.isfinite([*inner, *outer]).all():
         return None
     turn = full_turn(crs)
@@ -105,19 +97,19 @@ def reaches_beyond(geometries: np.ndarray, boxes: list[Bounds]) -> bool:
     return not within.all()
 
 
-def longest_edge(grid: Grid) -> float:
+def longest_edge(cell: float) -> float:
     """An edge of length s strays about s^2 / (8 R) from its true course, R the Earth's radius; in metres.
 
-    This one strays by a hundredth of a cell.
+    This one strays by a hundredth of a cell of size `cell`.
     """
-    return math.sqrt(8 * _EARTH_RADIUS * 0.01 * min(grid.cell_size))
+    return math.sqrt(8 * _EARTH_RADIUS * 0.01 * cell)
 
 
 def project(geometries: np.ndarray, source: CRS, target: CRS) -> np.ndarray:
     """Geometries with every vertex projected, infinite where the projection does not reach."""
     if source == target:
         return geometries
-    transformer = Transformer.from_crs(source, target, always_xy=True)
+    transformer = way_between(source, target)
     return shapely.transform(geometries, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
 
 
