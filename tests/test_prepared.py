@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from districts import CELL, LEFT, TOP, corner, digests, edit, make_district, wri
 
 import mpmjax
 from mpmjax.errors import DataError, ProjectError
+from mpmjax.evidence.sources import require_unchanged, source_files
+from mpmjax.project import load_project
 from mpmjax.stream.files import sha256
 from mpmjax.types import Evidence
 
@@ -213,9 +216,73 @@ def test_a_source_that_changes_while_it_is_read_is_refused(
         os.utime(project.parent / "copper.tif", ns=(1, 1))
         return found
 
-    monkeypatch.setattr(prepared, "align", meddle)
+    path = project.parent / "copper.tif"
+    right = path.read_bytes()
+
+    def swap(*args: Any, **keys: Any) -> Any:
+        write_raster(path, np.full((60, 80), 99, np.float32), corner(), nodata=-9999.0)
+        return meddle(*args, **keys)
+
+    monkeypatch.setattr(prepared, "align", swap)
     with pytest.raises(DataError, match=r"copper\.tif: was changed while it was read"):
         prepare()
+    monkeypatch.setattr(prepared, "align", plain)
+    path.write_bytes(right)
+    evidence, made = prepare()
+    assert "copper" in made, "what was made of the other file is not kept under this one's name"
+    with rasterio.open(evidence.layers[0].path) as file:
+        assert file.read(1).max() < 50
+
+
+def test_changes_that_are_not_saved_yet_are_refused_and_left_alone(project: Path, prepare: Prepare) -> None:
+    """A program that edits a GeoPackage was stopped: its changes lie beside the file, and we write no inputs."""
+    path = project.parent / "faults.gpkg"
+    before, beside = path.read_bytes(), path.with_name("faults.gpkg-wal")
+    beside.write_bytes(b"x" * 100)
+    with pytest.raises(DataError, match=r"has unsaved changes in faults\.gpkg-wal"):
+        prepare()
+    assert path.read_bytes() == before
+    assert beside.read_bytes() == b"x" * 100
+
+
+def test_evidence_from_the_known_occurrences_is_told(project: Path, prepare: Prepare) -> None:
+    shutil.copy(project.parent / "deposits.gpkg", project.parent / "copy.gpkg")
+    edit(project, "where = \"age = 'old'\"\n", "")
+    text = project.read_text().rsplit("faults.gpkg", 1)
+    project.write_text("copy.gpkg".join(text))
+    notes = [note for note in prepare()[0].notes if "judged by themselves" in note]
+    assert len(notes) == 1
+    assert "layer 'old'" in notes[0]
+
+
+def test_many_occurrences_are_kept_in_little_room(project: Path, prepare: Prepare) -> None:
+    labels = (np.random.default_rng(3).random((60, 80)) < 0.4).astype(np.uint8)
+    write_raster(project.parent / "labels.tif", labels, corner())
+    edit(project, 'occurrences = "deposits.gpkg"', 'occurrences = "labels.tif"')
+    first, again = prepare()[0].occurrences, prepare()[0].occurrences
+    assert first is not None
+    assert again is not None
+    assert len(first.rows) > 100
+    assert np.array_equal(first.rows, again.rows)
+    assert np.array_equal(first.cols, again.cols)
+    assert first.points == again.points
+
+
+def test_a_lock_of_a_geodatabase_is_no_change(tmp_path: Path) -> None:
+    folder = tmp_path / "map.gdb"
+    folder.mkdir()
+    (folder / "a00000001.gdbtable").write_bytes(b"cells")
+    layers = [
+        {"name": n, "source": "map.gdb", "derive": "distance", "role": "distance", "direction": "low"} for n in "ab"
+    ]
+    project = load_project(write_project(tmp_path, layers, grid=GRID | {"mask": "map.gdb"}))
+    before = source_files(project, project.files)
+    (folder / "_gdb.machine.1.2.sr.lock").write_bytes(b"")
+    require_unchanged(before.all_stamps)
+    assert source_files(project, project.files) == before
+    (folder / "a00000001.gdbtable").unlink()
+    with pytest.raises(DataError, match="was changed while it was read"):
+        require_unchanged(before.all_stamps)
 
 
 def test_a_source_inside_the_folder_of_prepared_layers_is_refused(project: Path, prepare: Prepare) -> None:

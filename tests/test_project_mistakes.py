@@ -104,7 +104,6 @@ LAYER_MISTAKES = {
     "where = \"rock = 'a'\"": f": 'where' is {VECTORS}.",
     "search_distance = 100.0": f": 'search_distance' is {VECTORS}.",
     "radius = 100.0": f": 'radius' is {VECTORS}.",
-    'source = "b.SHP"': ': b.SHP is a vector file: add derive = "distance" or the like.',
     'field = "rock"': (": 'value_table' and 'field' go together: the file, and its column that names the codes."),
     'field = "rock"\nvalue_table = "t.csv"': (
         ": 'value_table' names the codes of classes: role must be \"category\", or remove it."
@@ -212,7 +211,6 @@ VECTOR_MISTAKES = {
     "valid_range = [0, 1]": ": 'valid_range' is for raster sources: remove it from this vector layer.",
     'resampling = "nearest"': ": 'resampling' is for raster sources: remove it from this vector layer.",
     "band = 2": ": 'band' is for raster sources: remove it from this vector layer.",
-    'source = "a.tif"': ": 'derive' is for vector sources, and a.tif is a raster: remove it.",
 }
 
 
@@ -255,6 +253,15 @@ DERIVED_MISTAKES = {
 def test_a_mistake_in_a_derived_layer(tmp_path: Path, derive: str, role: str, line: str) -> None:
     text = FAULTS.replace('"distance"', f'"{role}"').replace(f'derive = "{role}"', f'derive = "{derive}"')
     assert mistakes(tmp_path, GOOD + text + line) == ["layers[3] 'faults': " + DERIVED_MISTAKES[derive, role, line]]
+
+
+def test_a_source_of_the_other_kind(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, GOOD.replace("b.tif", "b.SHP")) == [
+        COPPER + ': b.SHP is a vector file: add derive = "distance" or the like.'
+    ]
+    assert mistakes(tmp_path, GOOD + FAULTS.replace("f.gpkg", "f.tif")) == [
+        "layers[3] 'faults': 'derive' is for vector sources, and f.tif is a raster: remove it."
+    ]
 
 
 BOTH = 'crs = "EPSG:32639"\nresolution = '

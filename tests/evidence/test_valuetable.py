@@ -95,7 +95,7 @@ def test_value_before_code_before_class(tmp_path: Path, header: str, field: str,
 def test_no_such_columns(tmp_path: Path) -> None:
     path = save(tmp_path, ROWS)
     assert "no column 'lith'; the columns are: VALUE, Count, LITH." in refused(path, "lith")
-    assert "value, code or class; the columns are: id, LITH" in refused(save(tmp_path, "id,LITH\n1,Granite\n"))
+    assert "value, code or class. The columns are: id, LITH" in refused(save(tmp_path, "id,LITH\n1,Granite\n"))
     # The names are no codes, even where they stand under a name of codes.
     assert "no column of codes" in refused(save(tmp_path, "id,class\n1,Granite\n"), "class")
 

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pyproj
 import pytest
+from affine import Affine
 from districts import finished_run, make_district, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import CELL_AREA
 
 from mpmjax import pipeline
+from mpmjax.errors import ScreenerError
 from mpmjax.scoring.thresholds import BINS
-from mpmjax.stages.screen import Tally, screen
-from mpmjax.types import Evidence, Grid, Screener, Screening
+from mpmjax.stages.screen import Tally, require_layers, screen
+from mpmjax.types import Evidence, Grid, Layer, Membership, Screener, Screening
 
 
 @settings(deadline=None, max_examples=30)
@@ -45,6 +47,34 @@ def test_areas_beyond_the_whole_numbers_of_float32_are_exact() -> None:
     for _ in range(3):
         tally.add(np.full(400_000, 0.5, np.float32), np.ones(400_000, np.uint8), np.full(400_000, 65_535.0))
     assert tally.histogram[BINS // 2] == tally.group_areas[1] == 1_200_000 * 65_535
+
+
+FITTED: dict[str, Any] = {"derive": "density", "radius": 10_000.0, "kernel": "quartic"}
+
+
+@pytest.mark.parametrize(
+    ("derivation", "codes", "words"),
+    [
+        (FITTED, {"granite": (1.0,)}, None),
+        (FITTED | {"radius": 20_000.0}, {"granite": (1.0,)}, "derivation .*10000.* the project says .*20000"),
+        (FITTED | {"azimuth": [30.0, 60.0]}, {"granite": (1.0,)}, "derivation .* the project says .*azimuth"),
+        (FITTED, {"granite": (2.0,)}, "codes .* the project says"),
+        ({}, {}, "was fitted with derivation"),
+    ],
+)
+def test_a_layer_that_means_something_else_is_refused(
+    derivation: dict[str, Any], codes: dict[str, tuple[float, ...]], words: str | None
+) -> None:
+    record = {"name": "faults", "role": "density", "direction": 1, "weight": 1.0}
+    record |= {"derivation": FITTED, "codes": {"granite": [1.0]}}
+    screener = Screener((record,), (Membership("sigmoid"),), {}, {})
+    layer = Layer("faults", "density", Path("f.tif"), 1, "float32", direction=1, codes=codes, derivation=derivation)
+    evidence = Evidence(Grid("EPSG:32639", Affine.identity(), 1, 1), (layer,))
+    if words is None:
+        require_layers(screener, evidence, ["none"])
+    else:
+        with pytest.raises(ScreenerError, match=words):
+            require_layers(screener, evidence, ["none"])
 
 
 @pytest.mark.slow

@@ -71,8 +71,8 @@ def _columns(header: Sequence[str], field: str, label: str) -> tuple[int, int]:
             if name == wanted and column != of_names:
                 return of_names, column
     raise DataError(
-        f"{label}: no column of codes, which is named {', '.join(CODES[:-1])} or {CODES[-1]}; the columns are: "
-        f"{shown}. Rename the one that holds the raster's codes."
+        f"{label}: no column of codes besides that of the names; it is named {', '.join(CODES[:-1])} or {CODES[-1]}. "
+        f"The columns are: {shown}. Rename the one that holds the raster's codes."
     )
 
 

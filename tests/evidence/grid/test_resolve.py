@@ -133,6 +133,12 @@ def test_a_layer_lies_on_the_grid_taken_from_it_whatever_its_crs(name: str) -> N
 # -- from numbers
 
 
+def test_bounds_in_degrees_without_their_crs_are_told() -> None:
+    degrees = GridSection(crs="EPSG:3577", resolution=1000.0, bounds=(136.0, -31.5, 137.5, -30.0))
+    with pytest.raises(ProjectError, match=r'look like degrees: add bounds_crs = "EPSG:4326"'):
+        resolve_grid(degrees, [])
+
+
 @pytest.mark.parametrize(
     ("bounds", "resolution", "expected"),
     [
