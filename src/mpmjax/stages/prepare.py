@@ -173,8 +173,8 @@ def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid,
         if is_kept(shelf, section, source, grid):
             continue
         bytes_of_cell += 4 if source is None else np.dtype(exact(source.dtype)).itemsize
-        # While it is made: a copy of the source without what is missing, or what a distance keeps between its sweeps.
-        passing = cells if source is None else 8 * source.width * source.height
+        # While it is made: a copy of the source without what is missing, or what a proximity of classes keeps.
+        passing = 4 * cells if source is None else 8 * source.width * source.height
         largest = max(largest, passing)
     later = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS) if maps else 0
     require_disk(shelf.scratch, cells * (bytes_of_cell + later) + largest, size)
