@@ -190,12 +190,12 @@ def test_the_same_files_under_other_names_are_another_grid(tmp_path: Path) -> No
 def test_the_version_covers_all_code_that_prepares() -> None:
     """Every module that stages/prepare.py stands on is in a room of the version, or is known to change no cell."""
     modules = source_files(Path(__file__).parents[1])
-    seen, todo = set[str](), ["mpmjax.stages.prepare"]
-    while todo:
-        module = todo.pop()
+    seen, ahead = set[str](), ["mpmjax.stages.prepare"]
+    while ahead:
+        module = ahead.pop()
         if module in modules and module not in seen:
             seen.add(module)
-            todo += [item.target for item in imports_of(modules[module], module, modules)]
+            ahead += [item.target for item in imports_of(modules[module], module, modules)]
     package = modules["mpmjax"].parent
     rooms = [package / room for room in cache.ROOMS]
     outside = {m for m in seen if not any(modules[m] == room or room in modules[m].parents for room in rooms)}

@@ -31,6 +31,9 @@ from mpmjax.types import Grid, Layer
 HERE = "{source}"
 """Stands for the path of a source in what is kept, so that a folder can be moved."""
 
+SOURCE_KEYS = ("band", "width", "height", "dtype", "scale", "offset", "masked")
+"""What of a raster source is kept as it is, besides its place and its nodata."""
+
 DERIVED_KEYS = (
     *("derive", "crs", "layer", "where", "features", "azimuth", "search_distance"),
     *("radius", "kernel", "max_distance", "field", "classes"),
@@ -231,7 +234,7 @@ def _file(entry: Entry) -> dict[str, str]:
 
 
 def _source_record(source: RasterSource) -> dict[str, Any]:
-    own = {key: getattr(source, key) for key in ("band", "width", "height", "dtype", "scale", "offset", "masked")}
+    own = {key: getattr(source, key) for key in SOURCE_KEYS}
     return {**own, "crs": source.crs.to_wkt(), "transform": list(source.transform)[:6], "nodata": source.nodata}
 
 
@@ -244,7 +247,7 @@ def _source_of(record: Mapping[str, Any], name: str, path: Path) -> RasterSource
 def _plain_source(source: RasterSource) -> dict[str, Any]:
     nodata = source.nodata if source.nodata is None or math.isfinite(source.nodata) else repr(source.nodata)
     cell = [math.hypot(source.transform.a, source.transform.d), math.hypot(source.transform.b, source.transform.e)]
-    own = {key: getattr(source, key) for key in ("band", "width", "height", "dtype", "scale", "offset", "masked")}
+    own = {key: getattr(source, key) for key in SOURCE_KEYS}
     return {"crs": source.crs.to_string(), "cell_size": cell, **own, "nodata": nodata}
 
 

@@ -19,9 +19,7 @@ from tolerances import FLOAT64_SUMS, assert_close
 
 from mpmjax.evidence.checks.compare import (
     ALIGNED,
-    Cells,
     cells_of,
-    cells_under,
     overlap,
     remarks_on_shifts,
     remarks_on_size,
@@ -30,6 +28,7 @@ from mpmjax.evidence.checks.compare import (
     sizes_in_use,
     source_places,
 )
+from mpmjax.evidence.raster.footprint import Footprint
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.remarks import sentences
 from mpmjax.types import Grid
@@ -174,8 +173,8 @@ def test_coarse_cells_and_cells_that_are_not_square() -> None:
 def test_cells_under_a_cell_in_degrees() -> None:
     """A cell of 1 km2 at 33.4 degrees north: 0.01 degrees are 1.109 km by 0.930 km there."""
     grid = Grid("EPSG:32639", Affine(1000, 0, LEFT, 0, -1000, TOP), 10, 10)
-    degrees = Cells(CRS.from_epsg(4326), Affine(0.01, 0, 52, 0, -0.01, 34), 500, 500)
-    assert cells_under(degrees, grid) == pytest.approx(1 / (1.109 * 0.930), rel=5e-3)
+    degrees = source(Affine(0.01, 0, 52, 0, -0.01, 34), 500, 500, "EPSG:4326")
+    assert Footprint(degrees, grid).cells_under() == pytest.approx(1 / (1.109 * 0.930), rel=5e-3)
 
 
 def test_words_of_sizes() -> None:

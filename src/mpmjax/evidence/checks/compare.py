@@ -11,6 +11,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from mpmjax.evidence.crs import way_between
+from mpmjax.evidence.raster.footprint import Footprint
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.raster.warp import COARSENING
 from mpmjax.evidence.remarks import Remark, several
@@ -249,7 +250,7 @@ def remarks_on_size(who: str, source: RasterSource, grid: Grid) -> list[Remark]:
                 "extent with that of the original.",
             )
         )
-    within = 1.0 / cells_under(cells, grid)
+    within = 1.0 / Footprint(source, grid).cells_under()  # as the resampling is chosen by
     if within > COARSENING**2:
         remarks.append(
             Remark(
@@ -259,11 +260,3 @@ def remarks_on_size(who: str, source: RasterSource, grid: Grid) -> list[Remark]:
             )
         )
     return remarks
-
-
-def cells_under(cells: Cells, grid: Grid) -> float:
-    """How many cells of a source one cell of the grid covers, at the middle of the grid; NaN where that is nowhere."""
-    middle = np.array([0.0, 1.0, 0.0]) + grid.width / 2, np.array([0.0, 0.0, 1.0]) + grid.height / 2
-    cols, rows = source_places(cells, grid, *middle)
-    (col, right, _), (row, _, _) = cols, rows
-    return abs((right - col) * (rows[2] - row) - (cols[2] - col) * (rows[1] - row))
