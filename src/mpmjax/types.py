@@ -7,7 +7,7 @@ K groups, n cells, Q quantiles of a frozen ecdf (1,024).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +254,10 @@ class Membership:
     hedge: str = "none"
     knots_x: np.ndarray | None = None
     knots_y: np.ndarray | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Everything, as the keyword arguments of the definition."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
 
     def record(self) -> dict[str, Any]:
         """Everything but the tables, as plain values for JSON and the report."""

@@ -31,8 +31,7 @@ def layer_of(role: str = "index", direction: int = 1) -> Layer:
 
 
 def apply(fitted: Membership, values: Any) -> np.ndarray:
-    options = {field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)}
-    return membership(np.asarray(values, np.float64), **options)
+    return membership(np.asarray(values, np.float64), **fitted.arguments())
 
 
 def fit(values: Any, spec: dict[str, Any] | None = None, *, transform: str = "none", **layer: Any) -> Membership:

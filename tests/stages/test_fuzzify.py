@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from tolerances import MEMBERSHIP, assert_close
 
 from mpmjax.errors import DataError
 from mpmjax.ops.membership import membership as fast
-from mpmjax.ops.membership import plan_memberships
+from mpmjax.ops.plan import plan_memberships
 from mpmjax.project import Project
 from mpmjax.reference.membership import membership
 from mpmjax.stages.fuzzify import FEWEST_CELLS, fuzzify
@@ -59,7 +58,7 @@ def run(values: np.ndarray, sections: tuple[dict[str, Any], ...] = SECTIONS, **m
 
 
 def apply(fitted: Membership, values: np.ndarray) -> np.ndarray:
-    return membership(values, **{field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)})
+    return membership(values, **fitted.arguments())
 
 
 def test_memberships_are_those_of_the_definition() -> None:
@@ -82,7 +81,7 @@ def test_screening_will_see_the_same_memberships() -> None:
     values = values_of()
     got = run(values, min_coverage=0.01)
     layers = [Layer(s["name"], s["role"], Path("x.tif"), 1, "float64") for s in SECTIONS]
-    mu, valid = fast(list(values.T), np.isfinite(values.T), plan_memberships(layers, got.memberships))
+    mu, valid, _ = fast(list(values.T), plan_memberships(layers, got.memberships))
     assert np.array_equal(valid, got.valid.T)
     assert_close(mu, got.mu.T, MEMBERSHIP)
 

@@ -18,7 +18,7 @@ from tolerances import assert_same_bits
 
 from mpmjax.errors import DataError
 from mpmjax.stream.prefetch import ordered_map
-from mpmjax.stream.reader import StackReader, gdal_environment, open_raster, storable, undecodable, valid_cells
+from mpmjax.stream.reader import StackReader, gdal_environment, open_raster, undecodable, valid_cells
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Grid, Layer, Slab, Tile
 
@@ -242,22 +242,6 @@ NAN, INF = float("nan"), float("inf")
 def test_valid_cells(dtype: str, values: list[float], keys: dict, expected: str) -> None:
     found = valid_cells(np.array(values, dtype), layer_of(Path("x.tif"), dtype, **keys))
     assert "".join(str(int(cell)) for cell in found) == expected
-
-
-@pytest.mark.parametrize(
-    ("nodata", "dtype", "held"),
-    [
-        (None, "uint8", None),
-        (-1.0, "uint8", None),
-        (7.0, "uint8", 7),
-        (7.5, "int32", None),
-        (0.1, "float32", float(np.float32(0.1))),
-        (0.1, "float64", 0.1),
-        (1e39, "float32", None),
-    ],
-)
-def test_storable(nodata: float | None, dtype: str, held: float | None) -> None:
-    assert storable(nodata, np.dtype(dtype)) == held
 
 
 # -- opening

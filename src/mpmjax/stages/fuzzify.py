@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -96,9 +95,8 @@ def _few(codes: np.ndarray, most: int = 10) -> str:
 
 def _apply(values: np.ndarray, fitted: Membership, layer: Layer) -> np.ndarray:
     """Memberships float64 [n], NaN where missing."""
-    options = {field.name: getattr(fitted, field.name) for field in dataclasses.fields(fitted)}
     try:
-        mu = membership(values, **options)
+        mu = membership(values, **fitted.arguments())
     except ValueError as error:
         raise DataError(
             f"layer {layer.name!r} ({layer.source}): its membership cannot be computed: {error}."

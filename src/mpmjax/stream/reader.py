@@ -5,7 +5,6 @@ Every thread has dataset handles of its own (a GDAL handle must not be shared), 
 
 from __future__ import annotations
 
-import math
 import re
 import threading
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import rasterio
 from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
+from mpmjax.reference.presence import present
 from mpmjax.stream.layerfile import window_of
 from mpmjax.types import Grid, Layer, Slab, Tile
 
@@ -144,29 +144,5 @@ def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: Raste
 
 
 def valid_cells(raw: np.ndarray, layer: Layer) -> np.ndarray:
-    """Where a raw array holds data: not nodata, not NaN or infinite, and inside the layer's valid range."""
-    valid = np.isfinite(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
-    nodata = storable(layer.nodata, raw.dtype)
-    if nodata is not None:
-        # In the dtype of the file: a comparison in float64 would copy every integer tile.
-        valid &= raw != raw.dtype.type(nodata)
-    if layer.valid_range is not None:
-        scaled = raw * np.float64(layer.scale) + layer.offset
-        low, high = layer.valid_range
-        valid &= (scaled >= low) & (scaled <= high)
-    return valid
-
-
-def storable(nodata: float | None, dtype: np.dtype) -> float | int | None:
-    """The nodata value as cells of a dtype hold it, None where they cannot: then no cell is that value.
-
-    A float32 file may declare -3.4028234663852886e+38 with digits of its own, a uint8 file -9999.
-    """
-    if nodata is None or math.isnan(nodata):
-        return None
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            held = float(dtype.type(nodata))
-        return held if math.isfinite(held) else None
-    info = np.iinfo(dtype)
-    return int(nodata) if float(nodata).is_integer() and info.min <= nodata <= info.max else None
+    """Where a raw array of a layer holds data, by reference/presence.py."""
+    return present(raw, nodata=layer.nodata, scale=layer.scale, offset=layer.offset, valid_range=layer.valid_range)

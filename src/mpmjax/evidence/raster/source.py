@@ -21,7 +21,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.crs import bounds_between
-from mpmjax.ops.membership import DTYPES
+from mpmjax.ops.plan import DTYPES
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster, undecodable
 from mpmjax.types import Grid, Tile

@@ -23,8 +23,9 @@ from scipy import ndimage
 from mpmjax.errors import DataError
 from mpmjax.evidence.raster.footprint import Footprint, turns
 from mpmjax.evidence.raster.source import RasterSource, decode, decode_mask
+from mpmjax.reference.presence import stored
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
-from mpmjax.stream.reader import open_raster, storable, undecodable, valid_cells
+from mpmjax.stream.reader import open_raster, undecodable, valid_cells
 from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Layer, Tile
 
@@ -120,7 +121,7 @@ def _strip(
 ) -> np.ndarray:
     """A strip of the warped source, floats [height, width], NaN where it is missing."""
     source, grid = footprint.source, footprint.grid
-    nodata = storable(source.nodata, np.dtype(source.dtype))
+    nodata = stored(source.nodata, np.dtype(source.dtype))
     if nodata is None and np.dtype(source.dtype).kind == "f":
         nodata = math.nan
     # GDAL counts the classes of whole numbers only in a table.
@@ -181,7 +182,7 @@ def _at_middles(dataset: rasterio.DatasetReader, footprint: Footprint, strip: Ti
     source, (rows, cols) = footprint.source, np.nonzero(cells)
     x, y = footprint.places(cols + strip.col + 0.5, rows + strip.row + 0.5)
     values = np.full(len(rows), np.nan)
-    nodata = storable(source.nodata, np.dtype(source.dtype))
+    nodata = stored(source.nodata, np.dtype(source.dtype))
     for i in np.flatnonzero((x >= 0) & (x < source.width) & (y >= 0) & (y < source.height)):
         raw = decode(dataset, source.band, Tile(0, int(y[i]), int(x[i]), 1, 1), source)[0, 0]
         if np.isfinite(raw) and (nodata is None or raw != nodata):
@@ -193,7 +194,7 @@ def _more_is_missing(source: RasterSource) -> bool:
     """Whether a float file holds missing cells that its nodata does not name: GDAL would mix NaN and Inf in."""
     if np.dtype(source.dtype).kind != "f":
         return False
-    nodata = storable(source.nodata, np.dtype(source.dtype))
+    nodata = stored(source.nodata, np.dtype(source.dtype))
     with open_raster(source.path) as dataset:
         for strip in strips(_own(source), STRIP_ROWS):
             raw = decode(dataset, source.band, strip, source)
