@@ -12,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-faults test-gpu check fix bench bench-gpu wheel clean
+.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-gpu wheel clean
 
 help: ## show this list
 	@echo "usage: make TARGET [VENV=dir] [PYTHON=python3.12] [ARGS='...']"
@@ -32,7 +32,19 @@ test-faults: $(VENV)/.installed-dev ## the tests that kill processes and fill di
 	$(PYTEST) -m faults $(ARGS)
 
 test-gpu: $(VENV)/.installed-dev ## the tests that need an NVIDIA GPU (pip install -e '.[cuda12]' or '.[cuda13]' first)
-	$(PYTEST) -m gpu $(ARGS)
+	$(PYTEST) -m gpu -rs $(ARGS)
+
+sanitize: $(VENV)/.installed-dev ## the kernels' tests under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
+	@command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not on PATH: it comes with the CUDA" \
+		"toolkit, often in /usr/local/cuda/bin" >&2; exit 1; }
+	@set -e; for tool in memcheck racecheck initcheck synccheck; do \
+		echo "compute-sanitizer --tool $$tool"; \
+		MPMJAX_SANITIZE=1 compute-sanitizer --tool $$tool --kernel-name kns=membership_ --report-api-errors no \
+			--error-exitcode 9 $(PYTEST) -m gpu -rs -k "membership and not larger_than_the_grid" $(ARGS); \
+	done
+
+kernels: $(VENV)/.installed-core ## compile every CUDA kernel for sm_80, 86, 89 and 90 and hold registers, spills and stack to their budgets
+	$(BIN)/python -m mpmjax.kernels.gate $(ARGS)
 
 check: $(VENV)/.installed-dev ## lint, format, types, structure; changes nothing
 	$(BIN)/ruff check .
