@@ -30,6 +30,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 HOMES: Mapping[str, tuple[str, ...]] = {
     "cupy": ("ops/cuda.py",),
     "cupyx": ("ops/cuda.py",),
+    "cupy_backends": ("ops/cuda.py",),
     "jax": ("autoencoder/", "ops/"),
     "jaxlib": ("autoencoder/", "ops/"),
     "flax": ("autoencoder/", "ops/"),
@@ -37,7 +38,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
 }
 """Heavy libraries and the only places, relative to the package, that may import them."""
 
-NOT_OPS = ("__init__", "backend", "cuda", "interop")
+NOT_OPS = ("__init__", "backend", "cuda", "interop", "plan")
 COMPILED = ("njit", "jit", "guvectorize", "vectorize", "stencil", "cfunc", "intrinsic")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60

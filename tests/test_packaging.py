@@ -4,12 +4,14 @@ beside src/, and a door that is opened loads no more than it needs.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import json
 import shutil
 import subprocess
 import sys
 import tomllib
+import venv
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -21,9 +23,9 @@ HEAVY = ("jax", "flax", "optax", "numba", "rasterio", "geopandas", "sklearn", "m
 IN_COPY = "import setuptools.build_meta as backend, sys; print(backend.{call}(sys.argv[1]))"
 
 
-def run_python(*arguments: str, cwd: Path) -> str:
+def run_python(*arguments: str, cwd: Path, python: Path | str = sys.executable) -> str:
     """Standard output of a fresh interpreter; its standard error is the failure message."""
-    done = subprocess.run([sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run([python, *arguments], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -73,9 +75,51 @@ def test_wheel_holds(checkout: Path, wheel_names: set[str], folder: str, pattern
 
 
 def test_wheel_holds_cuda_sources(checkout: Path, wheel_names: set[str]) -> None:
-    sources = {f"mpmjax/kernels/{path.name}" for path in (checkout / "kernels").glob("*.cu*")}
+    sources = {f"mpmjax/kernels/{path.name}" for path in (checkout / "kernels").iterdir()}
+    assert {path.rpartition(".")[2] for path in sources} >= {"cu", "cuh"}
     assert sources <= wheel_names
     assert [path for path in (checkout / "kernels").iterdir() if path.is_dir()] == [], "kernels/ must stay flat"
+
+
+def test_every_room_is_listed(checkout: Path) -> None:
+    """A folder of Python files that pyproject.toml forgets is missing from the wheel, and from nothing else."""
+    stated = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(checkout / "src") for path in (checkout / "src").rglob("*.py")}
+    assert set(stated) == {".".join(folder.parts) for folder in folders} | {"mpmjax.kernels", "mpmjax.examples"}
+    for folder in folders:
+        assert (checkout / "src" / folder / "__init__.py").is_file()
+
+
+READ_SOURCES = """
+import hashlib, json, sys
+from pathlib import Path
+import mpmjax.kernels
+from mpmjax.ops import _cubins
+
+ops = [path.stem for path in Path(mpmjax.kernels.__file__).parent.glob("*.cu")]
+texts = {name: text for op in ops for name, text in _cubins.sources(op).items()}
+digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+print(json.dumps({"prefix": sys.prefix, "file": mpmjax.kernels.__file__, "digests": digests}))
+"""
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_finds_its_kernels(checkout: Path, tmp_path: Path) -> None:
+    """As `make wheel` and pip do it, in an environment that holds nothing else, from a folder that is not ours."""
+    wheels, elsewhere = tmp_path / "wheels", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run_python("-m", "build", "--wheel", "--no-isolation", "--outdir", str(wheels), cwd=checkout)
+    (wheel,) = wheels.glob("*.whl")
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index")
+    run_python(*pip, str(wheel), cwd=elsewhere, python=python)
+    found = json.loads(run_python("-I", "-c", READ_SOURCES, cwd=elsewhere, python=python))
+    assert Path(found["file"]).is_relative_to(found["prefix"])
+    sources = [path for path in (ROOT / "kernels").iterdir() if path.suffix in (".cu", ".cuh")]
+    assert sources
+    assert found["digests"] == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sources}
+    assert "usage" in run_python("-I", "-m", "mpmjax.kernels.gate", "--help", cwd=elsewhere, python=python)
 
 
 def test_wheel_holds_nothing_else(wheel_names: set[str]) -> None:

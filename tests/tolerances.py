@@ -31,6 +31,9 @@ MEMBERSHIP_FLOAT64_INSIDE = Tolerance(
     1e-7,
     "rounding a float64 of relative error 1e-12 to float32 costs 6e-8; below 1e-38 float32 has steps of 1.4e-45",
 )
+MEMBERSHIP_FLOAT16 = Tolerance(
+    1e-6, 5e-4, "rounding to the 11 bits of float16 costs 4.9e-4, and MEMBERSHIP before; subnormal halves hold 3e-8"
+)
 OVERLAY = Tolerance(1e-6, 1e-5, "as MEMBERSHIP: a sum of L float32 terms or logarithms, taken in float32 at worst")
 OVERLAY_FLOAT64_INSIDE = Tolerance(
     1e-44,
@@ -96,6 +99,20 @@ def assert_same_order(actual: np.ndarray, expected: np.ndarray, slack: float = 0
     highest = np.maximum.accumulate(ranked)
     fallen = highest > np.maximum(np.nextafter(ranked, np.float32(np.inf)), ranked + np.float32(slack))
     assert not fallen.any(), f"{fallen.sum()} of {ranked.size} values fall below one that should not lie above them"
+
+
+def assert_ranks_kept(actual: np.ndarray, expected: np.ndarray, slack: float = 0.0) -> None:
+    """`assert_same_order`, and `actual` rises where `expected` >= 0 rises by more than `slack` and 4 ulp of float32."""
+    assert_same_order(actual, expected, slack)
+    keep = ~np.isnan(expected)
+    order = np.argsort(expected[keep], kind="stable")
+    ranked = np.asarray(actual, np.float32)[keep][order]
+    level = np.maximum(expected[keep][order], 0.0).astype(np.float32)  # numbers >= 0 are ordered as their bits
+    below = np.searchsorted(level.view(np.int32), level.view(np.int32) - 4)
+    below = np.minimum(below, np.searchsorted(level.astype(np.float64), level - np.float64(slack)))
+    highest = np.maximum.accumulate(ranked) if ranked.size else ranked
+    equal = (below > 0) & (highest[below - 1] >= ranked) if ranked.size else np.zeros(0, bool)
+    assert not equal.any(), f"{equal.sum()} of {ranked.size} values do not lie above some that they should lie above"
 
 
 def assert_same_bits(actual: np.ndarray, expected: np.ndarray) -> None:

@@ -25,6 +25,10 @@ class ScreenerError(MpmError):
     """A saved Screener is damaged, of another format, or does not fit the project."""
 
 
+class BackendError(MpmError):
+    """A backend that was asked for by name cannot be used here: says why, and what to do."""
+
+
 class TileError(MpmError):
     """Some tiles could not be processed in the middle of a run."""
 

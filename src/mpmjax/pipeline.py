@@ -14,6 +14,7 @@ import numpy as np
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.sources import require_unchanged, source_files
+from mpmjax.ops.backend import require as require_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
@@ -56,6 +57,7 @@ class Run:
         self.times: dict[str, float] = {}
         shared = self.project.stream.cache
         self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
+        require_backend(self.project.stream.backend)
         self._refuse_inputs_as_outputs()
 
     def _refuse_inputs_as_outputs(self) -> None:

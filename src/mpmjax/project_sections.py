@@ -115,6 +115,9 @@ class StreamSection(Section):
     tile: Annotated[int, Field(ge=16, le=16_384)] = 512
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     max_memory: str = "4GiB"
+    backend: Literal["auto", "cpu", "cuda", "jax", "numpy"] = Field(
+        default="auto", description="what computes memberships; one that is named and cannot be used is an error"
+    )
     cache: File | None = Field(
         default=None, description="folder of prepared layers, to share between runs; default: evidence/ in the output"
     )

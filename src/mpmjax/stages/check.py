@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import wrap
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from mpmjax.evidence.vector.derive import refuse, section_features
 from mpmjax.evidence.vector.features import Features
 from mpmjax.evidence.vector.file import open_vector
 from mpmjax.evidence.vector.proximity import to_begin_with
+from mpmjax.ops.backend import DEFAULT, require, survey
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.scoring.favourability import fit_membership
@@ -100,9 +102,23 @@ def check(project: Project) -> Findings:
             _on_the_grid(look, grid, Path(folder))
     look.notes += _same_derivations(project) + ([] if look.found.errors else circular(project))
     rows = [look.rows[section.name] for section in project.layers if section.name in look.rows]
-    look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines]
+    look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines, *_backends(look)]
     look.found.warnings += [*look.notes, *sentences(look.remarks)]
     return look.found
+
+
+def _backends(look: _Look) -> list[str]:
+    """What could compute the memberships here, what will, and why nothing else."""
+    with look.going_on():
+        require(look.project.stream.backend)
+    asked = look.project.stream.backend
+    used = DEFAULT if asked == "auto" else asked
+    lines = [f"memberships: [stream] backend = {asked!r}"]
+    for one in survey():
+        mark = "used" if one.name == used and not one.refusal else "no" if one.refusal else "could"
+        told = f"  {one.name:<6} {mark:<6} {one.refusal or one.what}"
+        lines += wrap(told, 120, subsequent_indent=" " * 16, break_long_words=False, break_on_hyphens=False)
+    return lines
 
 
 def _same_derivations(project: Project) -> list[str]:

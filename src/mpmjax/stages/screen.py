@@ -10,7 +10,8 @@ import numpy as np
 from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.lstm import Scorer
-from mpmjax.ops.membership import MembershipPlan, membership, plan_memberships
+from mpmjax.ops.membership import membership
+from mpmjax.ops.plan import MembershipPlan, plan_memberships
 from mpmjax.products import PRODUCTS
 from mpmjax.project_sections import StreamSection
 from mpmjax.scoring.thresholds import BINS, bin_of
@@ -58,7 +59,7 @@ def screen(
                 slab = reader.read(tile)
             except DataError as error:
                 raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
-            scored, maps = score_slab(slab, plan, scorer, coverage)
+            scored, maps = score_slab(slab, plan, scorer, coverage, stream.backend)
             weights = area.weights(tile)
             return tile, scored, None if weights is None else weights[scored], maps
 
@@ -96,9 +97,12 @@ def _sums(places: np.ndarray, weights: np.ndarray | None, count: int) -> np.ndar
 
 
 def score_slab(
-    slab: Slab, plan: MembershipPlan, scorer: Scorer, min_coverage: float
+    slab: Slab, plan: MembershipPlan, scorer: Scorer, min_coverage: float, backend: str = "auto"
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Maps of one tile.
+
+    Args:
+        backend: of the memberships, by the names of ops/backend.py; the scorer has one form, JAX.
 
     Returns:
         Where a cell was scored, bool [height, width], and the maps [height, width] in their products' dtype.
@@ -107,12 +111,9 @@ def score_slab(
     maps = {p.name: np.full(scored.shape, p.nodata, p.dtype) for p in PRODUCTS}
     if not scored.any():
         return scored, maps
-    mu, valid = membership([values[scored] for values in slab.values], slab.valid[:, scored], plan)
-    enough = valid.mean(axis=0) >= min_coverage  # a class that is not in a category's table is missing too
-    if not enough.all():
-        scored[scored] = enough
-        mu, valid = mu[:, enough], valid[:, enough]
-    scores = scorer.score(mu, valid)
+    mu, valid, _ = membership(slab.values, plan, slab.valid, backend=backend).on_host()
+    scored &= valid.mean(axis=0) >= min_coverage  # a class that is not in a category's table is missing too
+    scores = scorer.score(mu[:, scored], valid[:, scored])
     for name, values in maps.items():
         values[scored] = scores[name]
     return scored, maps
@@ -168,8 +169,8 @@ def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> in
     require_disk(scratch, cells * sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS), "screening")
     layers = len(evidence.layers)
     raw = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
-    # Raw values twice (tile and compacted), masks twice, memberships, maps and scores twice.
-    cell = 2 * raw + 2 * layers + 5 * layers + 2 * (sum(np.dtype(p.dtype).itemsize for p in PRODUCTS) + 16)
+    # Raw values and masks, memberships and theirs twice (tile and compacted), maps and scores twice.
+    cell = raw + layers + 2 * 5 * layers + 2 * (sum(np.dtype(p.dtype).itemsize for p in PRODUCTS) + 16)
     side = min(stream.tile, max(evidence.grid.shape))
     slots = (stream.max_memory_bytes - BASE_MEMORY) // (cell * side * side)  # one is that of the writer
     workers = stream.workers or max(1, min(worker_count(None), slots - 1))

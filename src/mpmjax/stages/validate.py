@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mpmjax.errors import DataError
-from mpmjax.ops.membership import membership, plan_memberships
-from mpmjax.ops.overlay import overlay
+from mpmjax.ops.membership import membership
+from mpmjax.ops.plan import Overlay, plan_memberships
 from mpmjax.products import MAP_NODATA
 from mpmjax.scoring.metrics import RankCounter, judge
 from mpmjax.stream.prefetch import ordered_map, worker_count
@@ -78,14 +78,14 @@ def validate(
 
 
 def _scores(evidence: Evidence, screener: Screener) -> Judge:
-    plan = plan_memberships(evidence.layers, screener.memberships)
-    directed = np.asarray(screener.arrays["weight"]) > 0
     layers = len(evidence.layers)
+    directed = [index for index, weight in enumerate(screener.arrays["weight"]) if weight > 0]
+    plan = plan_memberships([evidence.layers[i] for i in directed], [screener.memberships[i] for i in directed])
 
     def scores(slab: Slab, chosen: np.ndarray) -> dict[str, np.ndarray]:
         values = {name: slab.values[layers + i][chosen] for i, name in enumerate(JUDGED)}
-        mu, valid = membership([v[chosen] for v in slab.values[:layers]], slab.valid[:layers, chosen], plan)
-        gamma = overlay(mu[directed], valid[directed], "gamma", GAMMA)
+        raw, masks = [slab.values[i][chosen] for i in directed], [slab.valid[i][chosen] for i in directed]
+        gamma = membership(raw, plan, masks, overlay=Overlay("gamma", GAMMA), memberships=False, backend="cpu").overlay
         # Where no directed layer has data there is no overlay: the middle, as in favourability.
         return values | {"gamma": np.where(np.isfinite(gamma), gamma, np.float32(0.5))}
 

@@ -1,0 +1,1 @@
+"""The Numba forms: whole tiles on the CPU, one thread a call, the GIL let go."""

@@ -1,0 +1,1 @@
+"""The JAX forms: for use inside `jax.jit`, on whatever device JAX runs."""
