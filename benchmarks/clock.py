@@ -2,6 +2,7 @@
 
 Candidates take turns, forward and then backward, so that a machine that slows down or a neighbour that wakes up meets
 all of them alike. Visit i of one candidate and visit i of another are close in time: ratios are taken visit by visit.
+What a visit takes is told by the host's clock (`on_host`) or by that of a card (device.py).
 """
 
 from __future__ import annotations
@@ -47,19 +48,30 @@ class Timing:
         return Spread.of(tuple(theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)))
 
 
+Call = Callable[[], object]
+Visit = Callable[[Call], float]
+"""Makes one call and returns the seconds it took. What the call returns is dropped outside the clock."""
+
+
+def on_host(call: Call, now: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one call by the clock `now`."""
+    start = now()
+    output = call()
+    seconds = now() - start
+    del output
+    return seconds
+
+
 def interleaved(
-    candidates: Mapping[str, Callable[[], object]],
-    repeats: int,
-    warmup: int = 1,
-    now: Callable[[], float] = time.perf_counter,
+    candidates: Mapping[str, Call], repeats: int, warmup: int = 1, visit: Visit = on_host
 ) -> dict[str, Timing]:
     """Time candidates in turns.
 
     Args:
-        candidates: what to call, by name. A call makes its own output; what it returns is dropped outside the clock.
+        candidates: what to call, by name.
         repeats: rounds; each visits all candidates forward and then backward, so a candidate gets 2 * repeats visits.
-        warmup: calls of each candidate before the first round, not timed: compilation, caches, page faults.
-        now: the clock, in seconds.
+        warmup: visits to each candidate before the first round, not kept: compilation, caches, page faults.
+        visit: the clock.
 
     Returns:
         A Timing for each candidate, in the order given.
@@ -71,7 +83,7 @@ def interleaved(
         raise ValueError(f"nothing to time: {len(candidates)} candidates, {repeats} rounds")
     for call in candidates.values():
         for _ in range(warmup):
-            call()
+            visit(call)
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     forward = list(candidates)
     collecting = gc.isenabled()
@@ -80,10 +92,7 @@ def interleaved(
     try:
         for _ in range(repeats):
             for name in (*forward, *reversed(forward)):
-                start = now()
-                output = candidates[name]()
-                seconds[name].append(now() - start)
-                del output
+                seconds[name].append(visit(candidates[name]))
     finally:
         if collecting:
             gc.enable()

@@ -55,6 +55,8 @@ class Case:
         rivals: other implementations of the same result, by name.
         rival_tolerance: error up to which a rival still computes the same thing; beyond it, it is not timed.
         clock_reference: False where the definition is too slow for the full size: it then judges small inputs only.
+        spot: judges the op's full-size output at a few cells, where the definition cannot judge all of it.
+        host_clocked: rivals whose work the device's clock does not see; nothing on the CPU.
     """
 
     variant: str
@@ -69,6 +71,8 @@ class Case:
     rivals: Mapping[str, Callable[[], Any] | Missing] = field(default_factory=dict)
     rival_tolerance: float = 1e-3
     clock_reference: bool = True
+    spot: Callable[[], Verdict] | None = None
+    host_clocked: frozenset[str] = frozenset()
 
 
 def close(got: Any, wanted: Any, tolerance: float) -> Verdict:
@@ -87,6 +91,13 @@ def close(got: Any, wanted: Any, tolerance: float) -> Verdict:
 def check(case: Case) -> Verdict:
     """Judge the op of a case on its input."""
     return case.judge(case.op(), case.reference())
+
+
+def check_large(case: Case) -> Verdict | None:
+    """Judge the op on its full-size input, as far as that can be done; None where it cannot."""
+    if case.clock_reference:
+        return check(case)
+    return None if case.spot is None else case.spot()
 
 
 def able_rivals(case: Case) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:

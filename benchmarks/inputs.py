@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,17 @@ LEVELS = np.linspace(0.0, 1.0, 1024)
 
 def presence(rng: np.random.Generator, layers: int, cells: int, missing: float) -> np.ndarray:
     """bool [layers, cells]: False for a share of the cells of each layer."""
-    return rng.random((layers, cells), np.float32) >= missing
+    there = np.empty((layers, cells), bool)
+    for layer in there:
+        np.greater_equal(rng.random(cells, np.float32), missing, out=layer)
+    return there
 
 
 def float_layers(rng: np.random.Generator, layers: int, cells: int) -> list[np.ndarray]:
     """Skewed positive values float32 [cells], a few of them NaN."""
-    values = [rng.gamma(2.0, 30.0, cells).astype(np.float32) for _ in range(layers)]
+    values = [rng.standard_gamma(2.0, cells, np.float32) for _ in range(layers)]
     for layer in values:
+        layer *= np.float32(30.0)
         layer[rng.integers(0, cells, max(1, cells // 1000))] = np.nan
     return values
 
@@ -30,6 +35,19 @@ def integer_layers(rng: np.random.Generator, layers: int, cells: int, dtype: typ
     """The whole range of an integer type, [cells] each."""
     limits = np.iinfo(dtype)
     return [rng.integers(limits.min, limits.max, cells, dtype, endpoint=True) for _ in range(layers)]
+
+
+def smooth_layers(rng: np.random.Generator, layers: int, side: int, dtype: type[np.integer]) -> list[np.ndarray]:
+    """Integers as real rasters hold them, [side * side] each: a few thousand values, neighbours alike, some noise."""
+    step = 16
+    found: list[np.ndarray] = []
+    for _ in range(layers):
+        coarse = rng.standard_normal((side // step + 2, side // step + 2), np.float32)
+        field: np.ndarray = np.array(ndimage.zoom(coarse, step, order=1), np.float32)[:side, :side]
+        field *= 400.0
+        field += rng.normal(1500.0, 20.0, ()) + rng.standard_normal((side, side), np.float32) * 20.0
+        found.append(np.clip(field, 1, 10_000, out=field).astype(dtype).reshape(-1))
+    return found
 
 
 def layer(index: int, dtype: str) -> Layer:
@@ -47,6 +65,41 @@ def one_minus_ecdf(values: np.ndarray) -> Membership:
     """The typed default of a distance: 1 - ecdf, from the values themselves."""
     quantiles = np.nanquantile(values[:65_536].astype(np.float64), LEVELS)
     return Membership("ecdf", complement=True, knots_x=quantiles, knots_y=LEVELS)
+
+
+def mixed_kinds(layers: Sequence[np.ndarray], ecdf: bool = True) -> list[Membership]:
+    """Memberships of eight kinds for L layers, in turn, from the positive values themselves.
+
+    Sigmoid on a logarithm, sigmoid, linear, large, gaussian, ms_large, shoulder, and 1 - ecdf or, without it, near.
+    """
+    return [_of_kind(values, place % 8, ecdf) for place, values in enumerate(layers)]
+
+
+def _of_kind(values: np.ndarray, place: int, ecdf: bool) -> Membership:
+    seen = values[:65_536].astype(np.float64)
+    seen = seen[seen > 0]
+    p1, p50, p99 = np.percentile(seen, (1, 50, 99))
+    half_width = (p99 - p1) / 4
+    match place:
+        case 0:
+            low, high = np.log10((p1, p99))
+            params = {"midpoint": (low + high) / 2, "slope": 9.2 / (high - low)}
+            return Membership("sigmoid", params, transform="log", floor=p1)
+        case 1:
+            return sigmoid(seen)
+        case 2:
+            return Membership("linear", {"lo": p1, "hi": p99})
+        case 3:
+            return Membership("large", {"midpoint": p50, "spread": 5.0})
+        case 4:
+            return Membership("gaussian", {"midpoint": p50, "spread": np.log(2.0) / half_width**2})
+        case 5:
+            return Membership("ms_large", {"mean": seen.mean(), "sd": seen.std(), "a": 1.0, "b": 1.0})
+        case 6:
+            return Membership("shoulder", {"alpha": p1, "beta": p50, "gamma": p99})
+        case _:
+            near = Membership("near", {"midpoint": p50, "spread": 1.0 / half_width**2})
+            return one_minus_ecdf(seen) if ecdf else near
 
 
 def faults(rng: np.random.Generator, side: int) -> np.ndarray:

@@ -4,27 +4,38 @@ memory is copied and how fast matrices are multiplied.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
 
 from benchmarks.clock import interleaved
 
-PACKAGES = ("mpmjax", "numpy", "numba", "scipy", "jax", "torch", "onnxruntime", "edt", "opencv-python-headless")
+PACKAGES = (
+    *("mpmjax", "numpy", "numba", "scipy", "jax", "torch", "scikit-fuzzy", "edt", "opencv-python-headless"),
+    *("cupy-cuda12x", "cupy-cuda13x", "jax-cuda12-plugin", "jax-cuda13-plugin"),
+)
 COPY_BYTES = 256 * 2**20
 """Far more than a last-level cache, so that the copy is one through memory."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One machine at one moment. Sizes in bytes, load as the 1, 5 and 15 minute averages."""
+    """One machine at one moment. Sizes in bytes, load as the 1, 5 and 15 minute averages.
+
+    Attributes:
+        commit: of the sources, with a + where files differ from it; ? outside a repository.
+        device: what is known of the card, as device.py names it; empty for the CPU.
+    """
 
     cpu: str
     cores: int
@@ -37,6 +48,8 @@ class Machine:
     load: tuple[float, float, float]
     copy_bytes_per_second: float
     operations_per_second: float
+    commit: str = "?"
+    device: Mapping[str, str] = field(default_factory=dict)
 
     def floor(self, bytes_moved: int, operations: int) -> float:
         """Seconds that one thread needs at least: for the copying or for the products, whichever takes longer."""
@@ -66,20 +79,45 @@ def describe(copy_bytes: int = COPY_BYTES) -> Machine:
         load=os.getloadavg(),
         copy_bytes_per_second=copy_bandwidth(copy_bytes),
         operations_per_second=product_rate(),
+        commit=commit(),
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_core() -> Iterator[None]:
-    """Keep this thread and those it starts on one core: libraries that bring helpers then compare core for core."""
+    """Keep all threads of this process, and those they start, on one core.
+
+    Libraries that bring helpers then compare core for core. XLA makes as many threads as it may use cores when JAX is
+    first used: here one, or, where it was used before, as many as there are, on one core.
+    """
     if not hasattr(os, "sched_setaffinity"):
         raise OSError("this system cannot keep a process on one core: the benchmarks need Linux")
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(before)})
+    _keep_threads_on({max(before)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
+        _keep_threads_on(before)
+
+
+def _keep_threads_on(cores: set[int]) -> None:
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # a thread that ended since it was listed
+            os.sched_setaffinity(int(task.name), cores)
+
+
+def commit(folder: Path = Path(__file__).parent) -> str:
+    """The commit of the sources in a folder, see Machine."""
+    git = shutil.which("git")
+    if git is None:
+        return "?"
+    told = [
+        subprocess.run([git, "-C", str(folder), *words], capture_output=True, text=True, check=False)
+        for words in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain"])
+    ]
+    if any(done.returncode for done in told):
+        return "?"
+    return told[0].stdout.strip() + ("+" if told[1].stdout.strip() else "")
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -112,6 +150,31 @@ def copy_bandwidth(copy_bytes: int = COPY_BYTES, repeats: int = 5) -> float:
     target = np.zeros_like(source)
     copy: dict[str, Callable[[], object]] = {"copy": lambda: np.copyto(target, source)}
     return 2 * source.nbytes / interleaved(copy, repeats)["copy"].spread.median
+
+
+class Copies:
+    """Copies through memory, of any number of bytes between two buffers that are there: what nothing can beat.
+
+    Args:
+        xp: NumPy, or CuPy for copies within a card.
+        buffer: bytes of each buffer, far more than a last-level cache; longer copies go over it again and again.
+    """
+
+    def __init__(self, xp: Any = np, buffer: int = COPY_BYTES) -> None:
+        self._xp = xp
+        self._source, self._target = xp.ones(buffer, np.uint8), xp.zeros(buffer, np.uint8)
+
+    def of(self, bytes_moved: int) -> Callable[[], object]:
+        """A call that reads half of so many bytes and writes the other half."""
+        whole, rest = divmod(bytes_moved // 2, self._source.size)
+
+        def call() -> None:
+            for _ in range(whole):
+                self._xp.copyto(self._target, self._source)
+            if rest:
+                self._xp.copyto(self._target[:rest], self._source[:rest])
+
+        return call
 
 
 def product_rate(side: int = 1024, repeats: int = 5) -> float:

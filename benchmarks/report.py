@@ -12,6 +12,9 @@ from benchmarks.clock import Spread, Timing
 from benchmarks.gate import Case, Verdict
 from benchmarks.machine import Machine
 
+COPY = "memcpy"
+"""The candidate that only copies the bytes that anyone has to move, half of them read and half written."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -21,7 +24,9 @@ class Result:
         unit, work: what is counted and how much of it one call does.
         seconds: by candidate; `op` is ours, `reference` the definition.
         times_faster: by opponent; above 1 where the op is faster.
-        of_floor: seconds that the machine's ceilings allow at best / seconds of the op; nothing is above 1.
+        of_floor: seconds that the machine's ceilings allow at best / seconds of the op: of a copy of the same bytes in
+            the same rounds where one was timed, else of the copies and products of Machine.
+        clock: what was read: wall, processor (time in which the process had its core) or card.
         unable: rivals that were not timed, with the reason.
     """
 
@@ -38,6 +43,7 @@ class Result:
     seconds: Mapping[str, Spread]
     times_faster: Mapping[str, Spread]
     of_floor: float
+    clock: str = "wall"
     unable: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -47,11 +53,28 @@ class Result:
 
 
 def result(
-    name: str, case: Case, verdict: Verdict, timings: Mapping[str, Timing], machine: Machine, **told: Any
+    name: str,
+    case: Case,
+    verdict: Verdict,
+    timings: Mapping[str, Timing],
+    machine: Machine,
+    *,
+    host_timings: Mapping[str, Timing] | None = None,
+    **told: Any,
 ) -> Result:
-    """Put together what was measured; `told` carries side, seed, time and unable as they are."""
+    """Put together what was measured; `told` carries side, seed, time and unable as they are.
+
+    On a card, `timings` are by its own clock, `host_timings` those of rivals that it does not see, with the op again,
+    by the host's.
+    """
     ours = timings["op"]
-    floor = machine.floor(case.bytes_moved, case.operations)
+    faster = {key: ours.times_faster_than(timing) for key, timing in timings.items() if key != "op"}
+    seconds = {key: timing.spread for key, timing in timings.items()}
+    for key, timing in (host_timings or {}).items():
+        seconds[f"{key} (host clock)"] = timing.spread
+        if host_timings and key != "op":
+            faster[f"{key} (host clock)"] = host_timings["op"].times_faster_than(timing)
+    floor = machine.floor(case.bytes_moved, case.operations) / ours.spread.median
     return Result(
         case=name,
         variant=case.variant,
@@ -60,9 +83,9 @@ def result(
         error=verdict.error,
         tolerance=verdict.tolerance,
         why=case.why,
-        seconds={key: timing.spread for key, timing in timings.items()},
-        times_faster={key: ours.times_faster_than(timing) for key, timing in timings.items() if key != "op"},
-        of_floor=floor / ours.spread.median,
+        seconds=seconds,
+        times_faster=faster,
+        of_floor=faster[COPY].median if COPY in faster else floor,
         **told,
     )
 
@@ -79,11 +102,14 @@ def markdown(results: list[Result], machine: Machine) -> str:
     """The figures for a reader: the machine, then a row for each opponent, then who could not run."""
     load = ", ".join(f"{value:.2f}" for value in machine.load)
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
-    place = (
-        f"{machine.cpu}, one core of {machine.cores}; copies {machine.copy_bytes_per_second / 1e9:.1f} GB/s "
-        f"(read + written), multiplies matrices at {machine.operations_per_second / 1e9:.0f} GFLOP/s (float32); "
-        f"load {load}; Python {machine.python}, {versions}"
-    )
+    if machine.device:
+        where = "; ".join(f"{name} {value}" for name, value in machine.device.items())
+    else:
+        where = (
+            f"{machine.cpu}, one core of {machine.cores}; copies {machine.copy_bytes_per_second / 1e9:.1f} GB/s "
+            f"(read + written), multiplies matrices at {machine.operations_per_second / 1e9:.0f} GFLOP/s (float32)"
+        )
+    place = f"{where}; load {load}; commit {machine.commit}; Python {machine.python}, {versions}"
     lines = [
         place,
         *(
@@ -91,6 +117,8 @@ def markdown(results: list[Result], machine: Machine) -> str:
             if machine.busy
             else []
         ),
+        "",
+        f"By the {' and the '.join(sorted({item.clock for item in results}))} clock.",
         "",
         "| op | input | error (allowed) | ours | of the floor | against | theirs | times faster (p10 to p90) |",
         "|---|---|---|---|---|---|---|---|",
@@ -104,6 +132,7 @@ def markdown(results: list[Result], machine: Machine) -> str:
             theirs = item.work / item.seconds[name].median
             faster = f"{spread.median:.2f} ({spread.p10:.2f} to {spread.p90:.2f})"
             lines.append(f"{head}| {name} | {_rate(theirs)} | {faster} |")
+            head = "| | | | | "
         if not item.times_faster:
             lines.append(f"{head}| nobody | | |")
     unable = {(item.case, name, reason): item.variant for item in results for name, reason in item.unable.items()}

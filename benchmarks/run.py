@@ -1,81 +1,160 @@
-"""Gate, time, report: python -m benchmarks.run [--case NAME]... [--size SIDE] [--repeats N].
+"""Gate, time, report: python -m benchmarks.run [--case NAME]... [--size SIDE] [--repeats N] [--backend cpu|cuda].
 
-Exit status: 0 all cases were timed, 1 a gate was red (that case was not timed), 2 usage.
+Exit status: 0 all cases were timed, 1 a gate was red (that case was not timed), 2 usage, or no card where one is asked
+for.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks import cases, clock, gate, machine, report
+from benchmarks import cases, clock, cuda_cases, device, gate, machine, report
+from mpmjax.ops import cuda
 
-RESULTS = Path(__file__).parent / "results" / "cpu.jsonl"
+RESULTS = Path(__file__).parent / "results"
 GATE_SIDE = 157
 """Rows and columns of the input that is judged first: a prime, so that no block size divides it."""
 
+CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
+"""Those of the host. That of the processor counts all threads of this process and nobody else's."""
+
 Builder = Callable[[np.random.Generator, int], Iterable[gate.Case]]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and by what is measured.
+
+    Attributes:
+        place: the machine.
+        copies: bytes -> a call that copies so many; the floor of an op that is a pass over memory.
+        visit, clock: the clock, and what it shows: wall, processor or card.
+        host_visit: the clock of what `visit` does not see (Case.host_clocked); None where it sees everything.
+        remark: what the clock has to say of its own work, when all is done; empty if nothing.
+    """
+
+    place: machine.Machine
+    copies: Callable[[int], clock.Call]
+    visit: clock.Visit = clock.on_host
+    clock: str = "wall"
+    host_visit: clock.Visit | None = None
+    remark: Callable[[], str] = str
 
 
 def main(argv: Sequence[str] | None = None, builders: Mapping[str, Builder] = cases.CASES) -> int:
     """Run the benchmarks of a command line; returns the exit status."""
     options = _options(argv, builders)
     if options.backend == "cuda":
-        print("no op has a CUDA form yet (kernels/README.md): nothing to measure", file=sys.stderr)
+        return _on_card(options)
+    with machine.one_core(), threadpool_limits(limits=1):
+        place, copies = machine.describe(), machine.Copies().of
+        visit = partial(clock.on_host, now=CLOCKS[options.clock])
+        return measure(options, builders, Bench(place, copies, visit, options.clock))
+
+
+def _on_card(options: argparse.Namespace) -> int:
+    """The cases of ops that have a CUDA form."""
+    why = cuda.refusal()
+    if why is not None:
+        print(f"Nothing was measured: {why}", file=sys.stderr)
         return 2
-    names = options.case or list(builders)
+    absent = [name for name in options.case or () if name not in cuda_cases.NAMES]
+    if absent:
+        print(f"No CUDA form yet of {', '.join(absent)}; there is of {', '.join(cuda_cases.NAMES)}.", file=sys.stderr)
+        return 2
+    # JAX would take three quarters of the card's memory when it is first used.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    xp = cuda.array_module()
+    return measure(options, cuda_cases.on(xp), card_bench(xp, device.Stopwatch(xp), cuda.describe(), cuda.versions()))
+
+
+def card_bench(xp: Any, stopwatch: device.Stopwatch, described: str, versions: Mapping[str, str]) -> Bench:
+    """The bench of the card that CuPy `xp` works on."""
+    copies = machine.Copies(xp)
+    place = device.place(machine.describe(), described, versions, copies, stopwatch)
+    return Bench(place, copies.of, stopwatch.visit, "card", stopwatch.host_visit, stopwatch.remark)
+
+
+def measure(options: argparse.Namespace, builders: Mapping[str, Builder], bench: Bench) -> int:
+    """Run the cases that are asked for, append their results and print them; returns the exit status."""
     seed = secrets.randbits(32) if options.seed is None else options.seed
     results: list[report.Result] = []
     red = 0
-    with machine.one_core(), threadpool_limits(limits=1):
-        place = machine.describe()
-        for name in names:
-            done, refused = run_case(name, builders[name], options.size, options.repeats, seed, place)
-            results += done
-            red += refused
+    for name in options.case or builders:
+        done, refused = run_case(name, builders[name], options.size, options.repeats, seed, bench, options.variant)
+        results += done
+        red += refused
     if results:
-        report.append(options.results, results, place)
-        print(report.markdown(results, place))
+        lines = RESULTS / ("gpu.jsonl" if bench.place.device else "cpu.jsonl")
+        report.append(options.results or lines, results, bench.place)
+        print(report.markdown(results, bench.place))
+        print(bench.remark())
     return 1 if red else 0
 
 
 def run_case(
-    name: str, build: Builder, side: int, repeats: int, seed: int, place: machine.Machine
+    name: str, build: Builder, side: int, repeats: int, seed: int, bench: Bench, variant: str = ""
 ) -> tuple[list[report.Result], int]:
-    """Gate and time the variants of one op; returns the results and how many variants were refused.
+    """Gate and time the variants of one op, those whose name holds a text; returns results and how many were refused.
 
     The input is made twice from the seed: small and awkward for the gate, and `side` cells square for the clock. The
-    op is judged on both, unless the definition is too slow for the large one.
+    op is judged on both, on the large one at a few cells where the definition is too slow for all.
     """
     results: list[report.Result] = []
     refused = 0
     small_cases = build(np.random.default_rng(seed), min(side, GATE_SIDE))
-    large_cases = build(np.random.default_rng(seed + 1), side)
-    for small, large in zip(small_cases, large_cases, strict=True):
-        verdict = gate.check(small)
-        if verdict.passed and large.clock_reference:
-            verdict = max(verdict, gate.check(large), key=lambda seen: (not seen.passed, seen.error))
-        if not verdict.passed:
-            print(f"RED {name}, {small.variant} (seed {seed}): {verdict}; not timed", file=sys.stderr)
-            refused += 1
+    large_cases = iter(build(np.random.default_rng(seed + 1), side))
+    for small in small_cases:
+        if variant not in small.variant:
+            next(large_cases)
             continue
-        able, unable = gate.able_rivals(small)
-        candidates = {"op": large.op}
-        candidates |= {"reference": large.reference} if large.clock_reference else {}
-        candidates |= {rival: call for rival, call in large.rivals.items() if rival in able and callable(call)}
-        timings = clock.interleaved(candidates, repeats)
-        now = datetime.now(tz=UTC).isoformat(timespec="seconds")
-        results.append(
-            report.result(name, large, verdict, timings, place, side=side, seed=seed, time=now, unable=unable)
-        )
+        # Only handed on: what a large case prepared for its rivals is gone before the next one is made.
+        found = _run_variant(name, small, next(large_cases), side, repeats, seed, bench)
+        refused += isinstance(found, gate.Verdict)
+        results += [found] if isinstance(found, report.Result) else []
     return results, refused
+
+
+def _run_variant(
+    name: str, small: gate.Case, large: gate.Case, side: int, repeats: int, seed: int, bench: Bench
+) -> report.Result | gate.Verdict:
+    """The result of one variant, or the verdict that refused it."""
+    verdict = gate.check(small)
+    at_size = gate.check_large(large) if verdict.passed else None
+    if at_size is not None:
+        verdict = max(verdict, at_size, key=lambda seen: (not seen.passed, seen.error))
+    if not verdict.passed:
+        print(f"RED {name}, {small.variant} (seed {seed}): {verdict}; not timed", file=sys.stderr)
+        return verdict
+    able, unable = gate.able_rivals(small)
+    rivals = {rival: call for rival, call in large.rivals.items() if rival in able and callable(call)}
+    elsewhere = {rival: call for rival, call in rivals.items() if rival in large.host_clocked}
+    candidates: dict[str, clock.Call] = {"op": large.op}
+    if large.operations == 0:
+        candidates[report.COPY] = bench.copies(large.bytes_moved)
+    if large.clock_reference:
+        candidates["reference"] = large.reference
+    candidates |= {rival: call for rival, call in rivals.items() if rival not in elsewhere}
+    timings = clock.interleaved(candidates, repeats, visit=bench.visit)
+    others = None
+    if elsewhere and bench.host_visit is not None:
+        others = clock.interleaved({"op": large.op, **elsewhere}, repeats, visit=bench.host_visit)
+    now = datetime.now(tz=UTC).isoformat(timespec="seconds")
+    told = {"side": side, "seed": seed, "time": now, "clock": bench.clock, "unable": unable}
+    return report.result(name, large, verdict, timings, bench.place, host_timings=others, **told)
 
 
 def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> argparse.Namespace:
@@ -83,10 +162,19 @@ def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> arg
         prog="python -m benchmarks.run", description="Gate, time and report the hot loops."
     )
     parser.add_argument("--case", action="append", choices=sorted(builders), help="an op; may be repeated; default all")
+    parser.add_argument("--variant", default="", help="only variants whose name holds this text")
     parser.add_argument("--size", type=_positive, default=2048, help="side of the square input in cells (2048)")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds; two visits each (5)")
     parser.add_argument("--seed", type=int, help="of the input; fresh if not given, and always reported")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines file to append to")
+    parser.add_argument(
+        "--results", type=Path, help="JSON lines to append to (benchmarks/results/cpu.jsonl, gpu.jsonl)"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=sorted(CLOCKS),
+        default="wall",
+        help="processor: time in which this process had its core, where others use the machine (cpu only)",
+    )
     parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu")
     return parser.parse_args(argv)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 
 import pytest
 
-from benchmarks.clock import Spread, Timing, interleaved
+from benchmarks.clock import Spread, Timing, interleaved, on_host
 
 
 class Hands:
@@ -32,7 +33,7 @@ class Hands:
 def test_candidates_take_turns_forward_and_backward() -> None:
     hands = Hands()
     candidates = {"fast": hands.candidate("fast", 1.0), "slow": hands.candidate("slow", 3.0)}
-    timings = interleaved(candidates, repeats=2, warmup=1, now=hands.now)
+    timings = interleaved(candidates, repeats=2, warmup=1, visit=partial(on_host, now=hands.now))
     warmup, rounds = hands.visits[:2], hands.visits[2:]
     assert warmup == ["fast", "slow"]
     assert rounds == ["fast", "slow", "slow", "fast"] * 2
@@ -47,7 +48,7 @@ def test_warmup_is_not_timed() -> None:
     def compiles_first() -> None:
         hands.seconds += next(costs)
 
-    timings = interleaved({"op": compiles_first}, repeats=1, warmup=2, now=hands.now)
+    timings = interleaved({"op": compiles_first}, repeats=1, warmup=2, visit=partial(on_host, now=hands.now))
     assert timings["op"].seconds == (1.0, 1.0)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +27,7 @@ PLACE = machine.Machine(
     load=(0.1, 0.2, 0.3),
     copy_bytes_per_second=1e9,
     operations_per_second=1e11,
+    commit="0123456789ab",
 )
 CASE = gate.Case("float32", "cells", 1_000_000, 4_000_000, 0, int, int, lambda got, wanted: VERDICT, "because")
 VERDICT = gate.Verdict(1e-8, 1e-7)
@@ -79,21 +83,30 @@ def test_a_run_from_the_command_line(
 ) -> None:
     monkeypatch.setattr(machine, "describe", lambda: PLACE)
     results = tmp_path / "cpu.jsonl"
-    arguments = ["--size", "32", "--repeats", "1", "--results", str(results)]
+    arguments = ["--size", "32", "--repeats", "1", "--results", str(results), "--clock", "processor"]
     assert run.main(arguments, {"copy": build, "wrong": wrong}) == 1
     assert run.main([*arguments, "--case", "copy", "--seed", "3"], {"copy": build, "wrong": wrong}) == 0
     first, second = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
     assert first["case"] == second["case"] == "copy"
     assert second["seed"] == 3
+    assert second["clock"] == "processor"
     printed = capsys.readouterr()
     assert "| copy | float64, 32² |" in printed.out
+    assert "By the processor clock." in printed.out
     assert "RED wrong" in printed.err
 
 
-def test_no_cuda_form_is_said_and_not_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run.main(["--backend", "cuda", "--results", str(tmp_path / "none.jsonl")], {"copy": build}) == 2
-    assert "no op has a CUDA form yet" in capsys.readouterr().err
-    assert not (tmp_path / "none.jsonl").exists()
+def test_only_the_variants_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "describe", lambda: PLACE)
+
+    def two(rng: np.random.Generator, side: int) -> tuple[gate.Case, ...]:
+        (case,) = build(rng, side)
+        return case, replace(case, variant="int16")
+
+    results = tmp_path / "cpu.jsonl"
+    arguments = ["--size", "8", "--repeats", "1", "--results", str(results), "--variant", "int"]
+    assert run.main(arguments, {"copy": two}) == 0
+    assert [json.loads(line)["variant"] for line in results.read_text(encoding="utf-8").splitlines()] == ["int16"]
 
 
 def test_machine_describes_itself() -> None:
@@ -102,7 +115,46 @@ def test_machine_describes_itself() -> None:
     assert here.operations_per_second > 0
     assert here.memory_total >= here.memory_available > 0
     assert "numpy" in here.versions
+    assert here.commit
     assert json.dumps(here.as_dict())
+
+
+def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
+    assert machine.commit(tmp_path) == "?"
+
+
+def test_all_threads_are_kept_on_one_core() -> None:
+    before = os.sched_getaffinity(0)
+    stop = threading.Event()
+    seen: list[set[int]] = []
+    helper = threading.Thread(target=lambda: (stop.wait(30), seen.append(os.sched_getaffinity(0))))
+    helper.start()
+    with machine.one_core():
+        assert len(os.sched_getaffinity(0)) == 1
+        stop.set()
+        helper.join()
+        assert seen == [os.sched_getaffinity(0)]
+    assert os.sched_getaffinity(0) == before
+
+
+@pytest.mark.parametrize("moved", [64, 1000, 2**20, 2**20 + 514])
+def test_copies_move_what_they_say(moved: int) -> None:
+    class Counting:
+        ones, zeros, copied = staticmethod(np.ones), staticmethod(np.zeros), 0
+
+        def copyto(self, target: np.ndarray, source: np.ndarray) -> None:
+            np.copyto(target, source)
+            self.copied += target.nbytes
+
+    xp = Counting()
+    machine.Copies(xp, buffer=1024).of(moved)()
+    assert xp.copied == moved // 2
+
+
+def test_the_share_of_the_floor_is_that_of_the_copy_beside_it() -> None:
+    copied = {**TIMINGS, report.COPY: Timing(report.COPY, (0.005, 0.005))}
+    told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00"}
+    assert report.result("label", CASE, VERDICT, copied, PLACE, **told).of_floor == pytest.approx(0.5)
 
 
 def test_processor_and_its_vectors(tmp_path: Path) -> None:
