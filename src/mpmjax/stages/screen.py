@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.lstm import Scorer
-from mpmjax.ops.membership import membership
+from mpmjax.ops.membership import Memberships, membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
 from mpmjax.products import PRODUCTS
 from mpmjax.project_sections import StreamSection
@@ -45,7 +46,7 @@ def screen(
         DataError: no cell could be scored.
     """
     workers = require_room(evidence, stream, scratch)
-    plan = plan_memberships(evidence.layers, screener.memberships)
+    fuzzify = TileMemberships(plan_memberships(evidence.layers, screener.memberships), stream.backend)
     scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
     tiles = cut(evidence.grid.shape, stream.tile)
     area, tally = cell_area(evidence.grid), Tally()
@@ -59,7 +60,7 @@ def screen(
                 slab = reader.read(tile)
             except DataError as error:
                 raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
-            scored, maps = score_slab(slab, plan, scorer, coverage, stream.backend)
+            scored, maps = score_slab(slab, fuzzify, scorer, coverage)
             weights = area.weights(tile)
             return tile, scored, None if weights is None else weights[scored], maps
 
@@ -74,6 +75,30 @@ def screen(
         )
     build_cogs(store, output, PRODUCTS, workers)
     return Screening(tally.cells, tally.histogram, tally.group_areas, area.unit_km2)
+
+
+class TileMemberships:
+    """Memberships of slabs by one plan, from many threads.
+
+    On the CPU a thread writes into the arrays of its last tile again, if that had the same shape: on fresh ones the
+    page faults take longer than the memberships.
+
+    Args:
+        backend: by the names of ops/backend.py.
+    """
+
+    def __init__(self, plan: MembershipPlan, backend: str) -> None:
+        self._plan, self._backend = plan, backend
+        self._last = threading.local()
+
+    def __call__(self, slab: Slab) -> Memberships:
+        """As ops/membership.py gives them, as NumPy arrays; good until the thread's next tile."""
+        last: Memberships | None = getattr(self._last, "memberships", None)
+        again = last is not None and last.valid.shape == slab.valid.shape
+        found = membership(slab.values, self._plan, slab.valid, backend=self._backend, out=last if again else None)
+        if self._backend in ("auto", "cpu"):
+            self._last.memberships = found
+        return found.on_host()
 
 
 class Tally:
@@ -97,12 +122,9 @@ def _sums(places: np.ndarray, weights: np.ndarray | None, count: int) -> np.ndar
 
 
 def score_slab(
-    slab: Slab, plan: MembershipPlan, scorer: Scorer, min_coverage: float, backend: str = "auto"
+    slab: Slab, fuzzify: TileMemberships, scorer: Scorer, min_coverage: float
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Maps of one tile.
-
-    Args:
-        backend: of the memberships, by the names of ops/backend.py; the scorer has one form, JAX.
 
     Returns:
         Where a cell was scored, bool [height, width], and the maps [height, width] in their products' dtype.
@@ -111,7 +133,7 @@ def score_slab(
     maps = {p.name: np.full(scored.shape, p.nodata, p.dtype) for p in PRODUCTS}
     if not scored.any():
         return scored, maps
-    mu, valid, _ = membership(slab.values, plan, slab.valid, backend=backend).on_host()
+    mu, valid, _ = fuzzify(slab)
     scored &= valid.mean(axis=0) >= min_coverage  # a class that is not in a category's table is missing too
     scores = scorer.score(mu[:, scored], valid[:, scored])
     for name, values in maps.items():
