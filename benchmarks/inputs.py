@@ -150,7 +150,9 @@ def screener(
         "out_w": normal(hidden, 1),
         "out_b": normal(1),
         "group_logw": normal(groups),
-        "group_fav": np.linspace(0.8, 0.2, groups, dtype=np.float32),
+        "fav_w": normal(latent, scale=0.1),
+        "fav_b": np.full(members, 0.5, np.float32),
+        "trust": np.array([0.5], np.float32),
         "weight": np.ones(layers, np.float32),
     }
     mu, valid = rng.random((2048, layers)), np.ones((2048, layers), bool)
@@ -164,9 +166,9 @@ def screener(
     sharp = np.stack([np.eye(latent) / z.std(axis=0) for z, _ in seen])
     arrays["group_mean"] = centres.astype(np.float32)
     arrays["group_chol"] = np.repeat(sharp[:, None], groups, axis=1).astype(np.float32)
-    for name in ("fav", "r", "anomaly"):
+    for name in ("fav", "anomaly"):
         arrays |= {f"ecdf_{name}_x": LEVELS.astype(np.float32), f"ecdf_{name}_y": LEVELS.astype(np.float32)}
     maps = score(mu, valid, arrays)
-    for name, drawn in (("fav", "favourability"), ("r", "R"), ("anomaly", "surprise")):
+    for name, drawn in (("fav", "favourability"), ("anomaly", "surprise")):
         arrays[f"ecdf_{name}_x"] = np.quantile(maps[drawn], LEVELS).astype(np.float32)
     return arrays

@@ -143,28 +143,30 @@ def _maps(x: np.ndarray, present: np.ndarray, arrays: Arrays, reconstruct: Recon
     """All maps of a chunk, as reference/lstm.py defines them."""
     members, layers = arrays["order"].shape
     count = np.maximum(present.sum(axis=1), 1).astype(np.float32)
-    z_sum, surprise, posteriors = np.zeros_like(x), np.zeros_like(count), []
+    z_sum, surprise, posteriors, said = np.zeros_like(x), np.zeros_like(count), [], []
     for m in range(members):
         latent, x_hat = reconstruct(x, present, m)
         z = np.where(present, (x - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m], np.float32(0))
         z_sum += z
         surprise += np.minimum(z * z, np.float32(25)).sum(axis=1) / count
         posteriors.append(_posterior(latent, arrays, m))
+        said.append(np.clip(latent @ arrays["fav_w"][m] + arrays["fav_b"][m], 0, 1))
     p = np.stack(posteriors)
     weight = present * arrays["weight"]
     total = weight.sum(axis=1)
     fav = np.where(total > 0, (weight * x).sum(axis=1) / np.where(total > 0, total, 1), np.float32(0.5))
-    member_fav = p @ arrays["group_fav"]
+    member_fav = np.stack(said)
     consensus = p.mean(axis=0).argmax(axis=1)
     votes = (p.argmax(axis=2) == consensus).mean(axis=0, dtype=np.float32)
     top = np.partition(p, -2, axis=2)
     margin = (top[..., -1] - top[..., -2]).mean(axis=0)
-    r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / np.float32(layers)
+    risk, coverage = member_fav.std(axis=0), count / np.float32(layers)
+    anomaly, trust = _ecdf(surprise / members, arrays, "anomaly"), arrays["trust"][0]
     drive = np.where(present & (arrays["weight"] > 0), z_sum, -np.inf)
     return {
-        "prospectivity": 0.5 * (_ecdf(r, arrays, "r") + _ecdf(fav, arrays, "fav")),
+        "prospectivity": _ecdf(fav, arrays, "fav") * (1 + trust * anomaly) / (1 + trust),
         "favourability": fav,
-        "anomaly": _ecdf(surprise / members, arrays, "anomaly"),
+        "anomaly": anomaly,
         "confidence": coverage * np.sqrt(np.clip(votes * margin, 0, 1)) * np.clip(1 - 2 * risk, 0, 1),
         "risk": risk,
         "coverage": coverage,

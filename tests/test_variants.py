@@ -66,7 +66,7 @@ def assert_as_defined(output: Path, values: list[np.ndarray], inside: np.ndarray
     coverage = valid.mean(axis=0)
     scored = inside & (coverage >= 0.5)
     assert scored.any()
-    weight = valid * np.array([layer["weight"] * (layer["direction"] != 0) for layer in screener.layers])[:, None, None]
+    weight = valid * screener.arrays["weight"][:, None, None]
     total = weight.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.where(total > 0, (weight * np.nan_to_num(mu)).sum(axis=0) / total, 0.5)

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.sources import require_unchanged, source_files
@@ -18,6 +16,7 @@ from mpmjax.ops.backend import require as require_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
+from mpmjax.scoring.weights import layer_weights
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
@@ -257,11 +256,11 @@ def _prepare(this: Run, scratch: Path, *, maps: bool = True) -> Evidence:
 
 def _fit(this: Run, evidence: Evidence) -> Screener:
     model, workers = this.project.model, this.project.stream.workers
-    weights = np.array([layer.weight * (layer.direction != 0) for layer in evidence.layers])
     with this.stage("sample"):
         drawn = sample(evidence, model.sample, model.min_coverage, model.seed, workers)
     with this.stage("fuzzify"):
         fuzzy = fuzzify(this.project, evidence, drawn)
+        weights = layer_weights(evidence.layers, fuzzy)
     with this.stage("train"):
         ensemble = train(model, fuzzy, workers)
     with this.stage("group"):

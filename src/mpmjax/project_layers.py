@@ -47,7 +47,9 @@ class LayerSection(Section):
     source: File
     role: Role
     direction: Literal["high", "low", "none"] | None = None
-    weight: Positive = 1.0
+    weight: Positive | None = Field(
+        default=None, description="in favourability; default: how many pairs of cells the layer tells apart, 0..1"
+    )
     crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the source")
     transform: Literal["none", "log", "sqrt"] = "none"
     membership: MembershipSpec | None = None
@@ -161,7 +163,7 @@ class LayerSection(Section):
     def _one_direction(self) -> None:
         """A membership and a stated direction must not contradict each other, and one of them must decide."""
         implied = self.direction is None and (self.membership is not None or self.role == "membership")
-        if self.weight != 1.0 and self.direction in (None, "none") and not implied:
+        if self.weight is not None and self.direction in (None, "none") and not implied:
             raise ValueError(
                 "weight counts in favourability, and this layer has no direction: state one, or drop weight"
             )

@@ -155,7 +155,8 @@ class Layer:
     valid_range: tuple[float, float] | None = None
     masked: bool = False
     direction: int = 0
-    weight: float = 1.0
+    weight: float | None = None
+    """In favourability, as the project states it; None leaves it to the sample (scoring/weights.py)."""
     source: str = ""
     """What the user named, for messages and provenance; `path` may be a prepared file."""
     codes: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

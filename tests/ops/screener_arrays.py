@@ -33,11 +33,13 @@ def random_arrays(
         "group_mean": normal(groups, latent, scale=0.3),
         "group_chol": (np.eye(latent) * 2 + normal(groups, latent, latent, scale=0.2)).astype(np.float32),
         "group_logw": normal(groups),
-        "group_fav": np.sort(rng.uniform(0.1, 0.9, groups))[::-1].astype(np.float32),
+        "fav_w": normal(latent),
+        "fav_b": rng.uniform(0.2, 0.8, members).astype(np.float32),
+        "trust": rng.uniform(0.0, 1.0, 1).astype(np.float32),
         "weight": np.where(rng.uniform(size=layers) < 0.8, rng.uniform(0.5, 2, layers), 0).astype(np.float32),
     }
     arrays["weight"][0] = 1.0
-    for name in ("fav", "r", "anomaly"):
+    for name in ("fav", "anomaly"):
         top = 8.0 if name == "anomaly" else 1.0
         arrays[f"ecdf_{name}_x"] = np.sort(rng.uniform(0, top, 1024)).astype(np.float32)
         arrays[f"ecdf_{name}_y"] = np.linspace(0, 1, 1024, dtype=np.float32)
@@ -55,9 +57,9 @@ def random_cells(cells: int, layers: int, seed: int = 0) -> tuple[np.ndarray, np
 def ranked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays with ecdfs over what they give themselves, so that ranks fill 0..1 and do not stop at an end."""
     unit = np.array([0.0, 1.0], np.float32)
-    plain = {**arrays, **{f"ecdf_{name}_{axis}": unit for name in ("fav", "r", "anomaly") for axis in "xy"}}
+    plain = {**arrays, **{f"ecdf_{name}_{axis}": unit for name in ("fav", "anomaly") for axis in "xy"}}
     scores = score(*random_cells(400, arrays["order"].shape[1], seed=99), plain)
-    for name, what in (("fav", "favourability"), ("r", "R"), ("anomaly", "surprise")):
+    for name, what in (("fav", "favourability"), ("anomaly", "surprise")):
         knots = np.unique(np.quantile(scores[what], np.linspace(0.0, 1.0, 101)).astype(np.float32))
         plain |= {f"ecdf_{name}_x": knots, f"ecdf_{name}_y": np.linspace(0, 1, len(knots), dtype=np.float32)}
     return plain

@@ -108,20 +108,19 @@ def test_ranks_on_steep_ecdfs() -> None:
     """Where the sample's values crowd within a few last bits, the rank of the float32 value is still that of NumPy."""
     arrays = arrays_of(SEED_CASE)
     mu, valid = cells_of(SEED_CASE)
-    centre = np.float32(np.median(scorer_of(SEED_CASE).score(mu, valid)["R"]))
+    before = scorer_of(SEED_CASE).score(mu, valid)
+    centre = np.float32(np.median(before["surprise"]))
     steep = np.nextafter(centre, np.float32(1)) - centre
     x = np.unique((np.arange(-50, 51) * steep + centre).astype(np.float32))
-    assert x.size == arrays["ecdf_r_x"].size  # else another program
-    got = Scorer({**arrays, "ecdf_r_x": x}).score(mu, valid)
-    rank = {
-        name: np.interp(got[what].astype(float), knots, arrays[f"ecdf_{name}_y"])
-        for name, what, knots in (("r", "R", x), ("fav", "favourability", arrays["ecdf_fav_x"]))
-    }
-    assert_close(got["prospectivity"], (rank["r"] + rank["fav"]) / 2, SCORER)
+    assert x.size == arrays["ecdf_anomaly_x"].size  # else another program
+    got = Scorer({**arrays, "ecdf_anomaly_x": x}).score(mu, valid)
+    assert_close(got["anomaly"], np.interp(got["surprise"].astype(float), x, arrays["ecdf_anomaly_y"]), SCORER)
     # One knot is what is left of a constant.
-    flat = {"ecdf_r_x": x[:1], "ecdf_r_y": np.array([0.5], np.float32)}
+    flat = {"ecdf_anomaly_x": x[:1], "ecdf_anomaly_y": np.array([0.5], np.float32)}
     got = Scorer({**arrays, **flat}).score(mu, valid)
-    assert_close(got["prospectivity"], (0.5 + rank["fav"]) / 2, SCORER)
+    rank = np.interp(got["favourability"].astype(float), arrays["ecdf_fav_x"], arrays["ecdf_fav_y"])
+    trust = float(arrays["trust"][0])
+    assert_close(got["prospectivity"], rank * (1 + trust * 0.5) / (1 + trust), SCORER)
 
 
 def test_what_stands_under_a_mask_is_not_looked_at() -> None:

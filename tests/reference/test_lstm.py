@@ -87,10 +87,12 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
     """All maps of one cell, from the definitions in words."""
     members, layers = a["order"].shape
     present = [layer for layer in range(layers) if valid[layer]]
-    z_sums, surprise, posteriors = dict.fromkeys(present, 0.0), 0.0, []
+    z_sums, surprise, posteriors, member_fav = dict.fromkeys(present, 0.0), 0.0, [], []
     for m in range(members):
         z, x_hat = scalar_member(mu, valid, a, m)
         posteriors.append(scalar_posterior(z, a, m))
+        said = float(a["fav_b"][m]) + sum(float(w) * z_i for w, z_i in zip(a["fav_w"][m], z, strict=True))
+        member_fav.append(min(max(said, 0.0), 1.0))
         for layer in present:
             residual = float(mu[layer]) - x_hat[layer]
             standard = (residual - float(a["res_median"][m, layer])) / float(a["res_scale"][m, layer])
@@ -99,21 +101,20 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
     directed = [layer for layer in present if a["weight"][layer] > 0]
     total = sum(float(a["weight"][layer]) for layer in directed)
     fav = sum(float(a["weight"][layer]) * float(mu[layer]) for layer in directed) / total if directed else 0.5
-    groups = range(len(a["group_fav"]))
-    member_fav = [sum(p[k] * float(a["group_fav"][k]) for k in groups) for p in posteriors]
+    groups = range(a["group_logw"].shape[1])
     mean_p = [sum(p[k] for p in posteriors) / members for k in groups]
     consensus = mean_p.index(max(mean_p))
     votes = sum(p.index(max(p)) == consensus for p in posteriors) / members
     margin = sum(sorted(p)[-1] - sorted(p)[-2] for p in posteriors) / members
     r = sum(member_fav) / members
     risk = math.sqrt(sum((f - r) ** 2 for f in member_fav) / members)
-    coverage = len(present) / layers
+    coverage, trust = len(present) / layers, float(a["trust"][0])
     rank = {
         name: scalar_ecdf(value, a[f"ecdf_{name}_x"], a[f"ecdf_{name}_y"])
-        for name, value in (("r", r), ("fav", fav), ("anomaly", surprise))
+        for name, value in (("fav", fav), ("anomaly", surprise))
     }
     return {
-        "prospectivity": (rank["r"] + rank["fav"]) / 2,
+        "prospectivity": rank["fav"] * (1 + trust * rank["anomaly"]) / (1 + trust),
         "favourability": fav,
         "anomaly": rank["anomaly"],
         "confidence": coverage * math.sqrt(votes * margin) * (1 - 2 * risk),
@@ -257,14 +258,18 @@ def test_the_order_of_a_member_matters() -> None:
 def test_one_member() -> None:
     """Nobody to disagree with: all votes, no risk, confidence the root of the margin."""
     arrays = ranked(random_arrays(1, 4, 8, 2, 3, seed=10))
+    arrays["fav_w"] *= 50.0
     mu, valid = random_cells(100, 4, seed=10)
     got = score(mu, valid, arrays)
     assert (got["V"] == 1).all()
     assert (got["risk"] == 0).all()
     assert_close(got["confidence"], got["coverage"] * np.sqrt(got["M"]), FLOAT64_SUMS)
-    p = posterior(reconstruct(mu, valid, arrays, 0)[0], arrays, 0)
-    assert_close(got["R"], p @ arrays["group_fav"].astype(float), FLOAT64_SUMS)
-    twice = {name: values if values.ndim == 1 else np.concatenate([values, values]) for name, values in arrays.items()}
+    latent = reconstruct(mu, valid, arrays, 0)[0]
+    said = latent @ arrays["fav_w"][0].astype(float) + arrays["fav_b"][0]
+    assert ((said < 0) | (said > 1)).any()
+    assert_close(got["R"], np.clip(said, 0, 1), FLOAT64_SUMS)
+    by_member = {name for name, values in arrays.items() if values.ndim > 1} | {"fav_b"}
+    twice = {name: np.concatenate([v, v]) if name in by_member else v for name, v in arrays.items()}
     for name, values in score(mu, valid, twice).items():
         assert_close(values, got[name], FLOAT64_SUMS)
 

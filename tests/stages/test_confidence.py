@@ -21,7 +21,9 @@ from mpmjax.types import Ensemble, Evidence, FuzzySample, Grid, Grouping, Layer,
 
 NAMES = ("copper", "faults", "rocks")
 CELLS = 3000
-RANKED = {"fav": "favourability", "r": "R", "anomaly": "surprise"}
+LATER = ("ecdf", "group", "weight", "fav", "trust")
+"""Beginnings of the names of arrays that training does not make."""
+RANKED = {"fav": "favourability", "anomaly": "surprise"}
 
 
 def sample_of(seed: int = 0, levels: int | None = None) -> FuzzySample:
@@ -48,8 +50,8 @@ def made_up() -> dict[str, np.ndarray]:
 def finish(sample: FuzzySample, **changes: np.ndarray) -> Screener:
     """A Screener of made-up members; `changes` are arrays to put in place of the made-up ones."""
     arrays = made_up() | changes
-    network = {name: values for name, values in arrays.items() if not name.startswith(("ecdf", "group", "weight"))}
-    groups = {name: values for name, values in arrays.items() if name.startswith(("group", "weight"))}
+    network = {name: values for name, values in arrays.items() if not name.startswith(LATER)}
+    groups = {name: values for name, values in arrays.items() if name.startswith(LATER[1:-1])}
     diagnostics: dict[str, Any] = {"members": 2, "excluded_members": []}
     before = {name: values.copy() for name, values in (network | groups).items()}
     made = confidence(
@@ -95,7 +97,8 @@ def test_the_scorer_ranks_with_the_frozen_knots(screener: Screener, sample: Fuzz
     got = Scorer(screener.arrays).score(np.ascontiguousarray(sample.mu.T), np.ascontiguousarray(sample.valid.T))
     ranks = own_ranks(screener, sample)
     assert_close(got["anomaly"], ranks["anomaly"], SCORER)
-    assert_close(got["prospectivity"], (ranks["r"] + ranks["fav"]) / 2, SCORER)
+    t = float(screener.arrays["trust"][0])
+    assert_close(got["prospectivity"], ranks["fav"] * (1 + t * ranks["anomaly"]) / (1 + t), SCORER)
     assert got["prospectivity"].min() >= 0
     assert got["prospectivity"].max() <= 1
 
@@ -139,7 +142,8 @@ def test_ties_have_midranks() -> None:
 def test_a_constant_score_ranks_in_the_middle() -> None:
     """Without a directed layer favourability is 0.5 everywhere: its rank is one half, and no NaN comes of it."""
     sample = sample_of()
-    made = finish(sample, weight=np.zeros(3, np.float32), group_fav=np.full(3, 0.5, np.float32))
+    made = finish(sample, weight=np.zeros(3, np.float32))
+    assert made.arrays["trust"] == 0.0
     ranks = own_ranks(made, sample)
     assert (ranks["fav"] == 0.5).all()
     assert all(np.isfinite(values).all() for values in made.arrays.values())
@@ -151,7 +155,9 @@ def test_the_screener_is_whole(screener: Screener, sample: FuzzySample, tmp_path
     assert screener.members == 2
     assert screener.settings == {"min_coverage": 0.25, "seed": 11}
     assert screener.memberships == sample.memberships
-    assert {"name", "role", "direction", "weight", "source", *sample.statistics[0]} <= set(screener.layers[0])
+    assert {"name", "role", "direction", "weight", "distinctness", "source", *sample.statistics[0]} <= set(
+        screener.layers[0]
+    )
     assert screener.diagnostics["notes"] == ["a note"]
     assert screener.diagnostics["groups"]["k"] == 3
     expected = random_arrays(2, 3, 6, 1, 3)

@@ -74,7 +74,7 @@ class Scorer:
 
 
 def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
-    shared = ("weight", "group_fav")
+    shared = ("weight", "trust")
     return {name: a for name, a in arrays.items() if name not in shared and not name.startswith("ecdf_")}
 
 
@@ -127,18 +127,18 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
     layers = arrays["order"].shape[1]
     count = jnp.maximum(valid.sum(axis=0), 1)
 
-    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         latent, residual = _reconstruct(member, mu, valid)
         z = (residual - member["res_median"][:, None]) / member["res_scale"][:, None]
         z = jnp.where(valid, z, 0.0)
-        return z, jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent)
+        said = jnp.clip(member["fav_w"] @ latent + member["fav_b"], 0.0, 1.0)
+        return z, jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent), said
 
-    z, surprise, p = lax.map(one, _member_arrays(arrays))
+    z, surprise, p, member_fav = lax.map(one, _member_arrays(arrays))
     surprise = surprise.mean(axis=0)
     weight = valid * arrays["weight"][:, None]
     total = weight.sum(axis=0)
     fav = jnp.where(total > 0, (weight * jnp.where(valid, mu, 0.0)).sum(axis=0) / jnp.where(total > 0, total, 1.0), 0.5)
-    member_fav = jnp.einsum("mkn,k->mn", p, arrays["group_fav"])
     consensus = p.mean(axis=0).argmax(axis=0)
     votes = (p.argmax(axis=1) == consensus).mean(axis=0)
     first = p.max(axis=1)
@@ -147,11 +147,12 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
     margin = (first - second).mean(axis=0)
     agreement = jnp.sqrt(jnp.clip(votes * margin, 0.0, 1.0))
     drive = jnp.where(valid & (arrays["weight"] > 0)[:, None], z.sum(axis=0), -jnp.inf)
-    rank = partial(_ecdf, arrays)
+    rank, trust = partial(_ecdf, arrays), arrays["trust"][0]
+    anomaly = rank("anomaly", surprise)
     return {
-        "prospectivity": 0.5 * (rank("r", r) + rank("fav", fav)),
+        "prospectivity": rank("fav", fav) * (1.0 + trust * anomaly) / (1.0 + trust),
         "favourability": fav,
-        "anomaly": rank("anomaly", surprise),
+        "anomaly": anomaly,
         "confidence": coverage * agreement * jnp.clip(1.0 - 2.0 * risk, 0.0, 1.0),
         "risk": risk,
         "coverage": coverage,

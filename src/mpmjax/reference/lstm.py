@@ -18,9 +18,14 @@ Arrays of a Screener (E members, L layers, F features, H hidden, d latent, K gro
     group_mean  [E, K, d]      Gaussian of each group in the member's latent
     group_chol  [E, K, d, d]   C with C^T C = inverse covariance
     group_logw  [E, K]         log weight + log det C
-    group_fav   [K]            Pi_k, mean favourability of the group's cells
+    fav_w       [E, d]         regression of favourability on the member's latent
+    fav_b       [E]
     weight      [L]            weight of the layer in favourability, 0 where it has no direction
-    ecdf_fav_x, ecdf_fav_y     [<= Q] frozen empirical CDF of favourability on the sample; same for ecdf_r, ecdf_anomaly
+    trust       [1]            0..1, how far unusual goes with favourable on the sample (scoring/weights.py)
+    ecdf_fav_x, ecdf_fav_y     [<= Q] frozen empirical CDF of favourability on the sample; same for ecdf_anomaly
+
+Prospectivity is rank(fav) (1 + trust rank(surprise)) / (1 + trust), ranks by the frozen CDFs: what is unusual counts
+only where the layers are favourable, and only as far as unusual and favourable go together in this district.
 
 A missing layer carries (h, c) unchanged through its step and takes no part in any mean.
 """
@@ -91,10 +96,10 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
         R, V, M; int [n]: groups (1 the most favourable), driver (1 the first layer, 0 none).
     """
     members, layers = arrays["order"].shape
-    group_fav = np.asarray(arrays["group_fav"], np.float64)
     count = valid.sum(axis=1)
     z_sum, surprise = np.zeros(mu.shape), np.zeros(len(mu))
-    posteriors = np.empty((members, len(mu), len(group_fav)))
+    posteriors = np.empty((members, len(mu), arrays["group_logw"].shape[1]))
+    member_fav = np.empty((members, len(mu)))
     for m in range(members):
         latent, x_hat = reconstruct(mu, valid, arrays, m)
         z = (mu - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m]
@@ -102,21 +107,22 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
         z_sum += z
         surprise += np.minimum(z**2, Z_CAP).sum(axis=1) / count
         posteriors[m] = posterior(latent, arrays, m)
+        member_fav[m] = np.clip(latent @ np.asarray(arrays["fav_w"][m], np.float64) + arrays["fav_b"][m], 0.0, 1.0)
     weight = valid * np.asarray(arrays["weight"], np.float64)
     total = weight.sum(axis=1)
     # A cell whose directed layers are all missing has no opinion: the middle, not the bottom.
     fav = np.where(total > 0, (weight * np.where(valid, mu, 0.0)).sum(axis=1) / np.where(total > 0, total, 1.0), 0.5)
-    member_fav = posteriors @ group_fav
     consensus = posteriors.mean(axis=0).argmax(axis=1)
     votes = (posteriors.argmax(axis=2) == consensus).mean(axis=0)
     ordered = np.sort(posteriors, axis=2)
     margin = (ordered[..., -1] - ordered[..., -2]).mean(axis=0)
     r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
     drive = np.where(valid & (np.asarray(arrays["weight"]) > 0), z_sum, -np.inf)
+    anomaly, trust = ecdf(surprise / members, arrays, "anomaly"), float(arrays["trust"][0])
     return {
-        "prospectivity": 0.5 * (ecdf(r, arrays, "r") + ecdf(fav, arrays, "fav")),
+        "prospectivity": ecdf(fav, arrays, "fav") * (1.0 + trust * anomaly) / (1.0 + trust),
         "favourability": fav,
-        "anomaly": ecdf(surprise / members, arrays, "anomaly"),
+        "anomaly": anomaly,
         "confidence": confidence(votes, margin, risk, coverage),
         "risk": risk,
         "coverage": coverage,

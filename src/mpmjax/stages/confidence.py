@@ -8,9 +8,10 @@ from mpmjax.ops.lstm import Scorer
 from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.anomaly import SMALLEST_SCALE
 from mpmjax.scoring.favourability import ecdf_knots
+from mpmjax.scoring.weights import distinctness, trust
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
 
-RANKED = {"fav": "favourability", "r": "R", "anomaly": "surprise"}
+RANKED = {"fav": "favourability", "anomaly": "surprise"}
 """Frozen ranks: name of the ecdf in the Screener -> what it ranks."""
 
 
@@ -21,12 +22,15 @@ def confidence(
     unit = np.array([0.0, 1.0], np.float32)
     arrays = {**ensemble.arrays, **grouping.arrays}
     unranked = arrays | {f"ecdf_{name}_{axis}": unit for name in RANKED for axis in "xy"}
+    unranked["trust"] = np.zeros(1, np.float32)
     scores = Scorer(unranked).score(np.ascontiguousarray(sample.mu.T), np.ascontiguousarray(sample.valid.T))
     for name, score in RANKED.items():
         x, y = ecdf_knots(scores[score].astype(np.float64))
         # Two quantiles may fall together in float32; interpolation wants them apart.
         x, keep = np.unique(x.astype(np.float32), return_index=True)
         arrays |= {f"ecdf_{name}_x": x, f"ecdf_{name}_y": y[keep].astype(np.float32)}
+    arrays["trust"] = np.array([trust(scores["surprise"], scores["favourability"])], np.float32)
+    apart = distinctness(sample.mu, sample.valid)
     return Screener(
         layers=tuple(
             {
@@ -34,12 +38,13 @@ def confidence(
                 "role": layer.role,
                 "direction": layer.direction,
                 "weight": layer.weight,
+                "distinctness": float(share),
                 "codes": {name: list(values) for name, values in layer.codes.items()},
                 "derivation": dict(layer.derivation),
                 "source": layer.source,
                 **statistics,
             }
-            for layer, statistics in zip(evidence.layers, sample.statistics, strict=True)
+            for layer, share, statistics in zip(evidence.layers, apart, sample.statistics, strict=True)
         ),
         memberships=sample.memberships,
         arrays=arrays,
@@ -47,6 +52,7 @@ def confidence(
         diagnostics={
             "model": dict(ensemble.diagnostics),
             "groups": dict(grouping.diagnostics),
+            "trust": float(arrays["trust"][0]),
             "notes": [*sample.notes, *_noticed(evidence, ensemble)],
         },
     )

@@ -6,11 +6,12 @@ import numpy as np
 
 from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.groups import find_groups, gaussians
+from mpmjax.scoring.latent import regress
 from mpmjax.types import Ensemble, FuzzySample, Grouping
 
 
 def group(model: ModelSection, weights: np.ndarray, sample: FuzzySample, ensemble: Ensemble) -> Grouping:
-    """Consensus groups on the sample, and one Gaussian a group in every member's latent.
+    """Consensus groups on the sample, one Gaussian a group in every member's latent, and what it says of favourability.
 
     Args:
         weights: float [L], the layers' weights in favourability, 0 for those without a direction.
@@ -21,9 +22,10 @@ def group(model: ModelSection, weights: np.ndarray, sample: FuzzySample, ensembl
     k = None if model.groups == "auto" else model.groups
     found = find_groups(ensemble.latents, favourability, k, model.seed)
     groups = len(found.favourability)
+    fav_w, fav_b = regress(ensemble.latents, favourability)
     return Grouping(
         gaussians(ensemble.latents, found.labels, groups)
-        | {"group_fav": found.favourability.astype(np.float32), "weight": weights.astype(np.float32)},
+        | {"fav_w": fav_w, "fav_b": fav_b, "weight": weights.astype(np.float32)},
         {
             "k": groups,
             "criteria": dict(found.criteria),
