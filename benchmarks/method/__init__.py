@@ -1,0 +1,1 @@
+"""How well the method finds deposits: districts to judge it on, made by people who do not know its formulas."""
