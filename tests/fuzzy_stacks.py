@@ -95,7 +95,7 @@ def fitted_memberships(draw, kinds: tuple[str, ...] = KINDS) -> Membership:
 def layers_drawn(draw, dtypes: tuple[str, ...] = TABLE_DTYPES + KERNEL_DTYPES) -> Layer:
     """A layer of any dtype, with units, a nodata value (which it may be unable to hold) and a valid range, or none."""
     dtype = draw(st.sampled_from(dtypes))
-    scale, offset = draw(st.sampled_from([(1.0, 0.0), (0.01, 0.0), (10.0, -3.0), (-1.0, 0.5)]))
+    scale, offset = draw(st.sampled_from([(1.0, 0.0), (1.0, 2.5), (0.01, 0.0), (10.0, -3.0), (-1.0, 0.5)]))
     # Most of these are met by raw_values, which draws small integers and the ends of the dtype.
     nodata = draw(st.sampled_from([None, None, 0.0, 7.0, -9999.0, 255.0, float("nan"), -3.4028234663852886e38]))
     valid_range = draw(st.sampled_from([None, None, (0.0, 100.0), (-5.0, float("inf"))]))

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mpmjax.ops._guides import BINS, make_guides
+from mpmjax.ops.membership import membership
+from mpmjax.ops.plan import plan_memberships
+from mpmjax.types import Layer, Membership
 
 NUMBERS = st.floats(-1e6, 1e6) | st.integers(-3, 3).map(float) | st.floats(allow_nan=False, allow_infinity=False)
 
@@ -44,3 +49,12 @@ def test_no_range_or_one_too_large_leaves_all_knots_to_the_search(knots: list[fl
     guides = make_guides([np.array(knots)])
     assert np.isfinite(guides.inverse).all()
     assert guides.reach[0] <= len(knots) + 1
+
+
+def test_more_knots_than_the_table_can_name() -> None:
+    codes = np.arange(70_000)
+    layer = Layer("rocks", "category", Path("rocks.tif"), 1, "int32")
+    fitted = Membership("category", knots_x=codes.astype(float), knots_y=codes / codes.size)
+    mu, valid, _ = membership([codes[::-7].astype(np.int32)], plan_memberships([layer], [fitted]))
+    assert valid.all()
+    assert np.array_equal(mu[0], (codes[::-7] / codes.size).astype(np.float32))

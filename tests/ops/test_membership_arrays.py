@@ -278,3 +278,26 @@ def test_a_plan_has_a_table_for_every_layer_of_8_or_16_bits():
 
 def layer_bytes(layer: Layer) -> int:
     return np.dtype(layer.dtype).itemsize
+
+
+def test_refuses_arrays_that_would_be_misread() -> None:
+    plan = plan_memberships([layer_of("float32")], [Membership("linear", {"lo": 0.0, "hi": 10.0})])
+    raw = np.arange(6, dtype=np.float32)
+    with pytest.raises(ValueError, match="'copper' comes as a MaskedArray: pass plain arrays"):
+        membership([np.ma.masked_greater(raw, 3.0)], plan)
+    with pytest.raises(ValueError, match="'copper' comes as a list"):
+        membership([raw.tolist()], plan)
+    out = membership([raw], plan)
+    with pytest.raises(ValueError, match=r"out\.mu shares memory"):
+        membership([raw], plan, out=out._replace(mu=raw.reshape(1, 6)))
+    with pytest.raises(ValueError, match=r"out\.valid shares memory"):
+        membership([raw], plan, out.valid, out=out)
+
+
+def test_weights_of_an_overlay_may_be_any_sequence() -> None:
+    assert (
+        Overlay("mean", weights=[1, 2])
+        == Overlay("mean", weights=np.array([1.0, 2.0]))
+        == Overlay("mean", 0.9, (1.0, 2.0))
+    )
+    assert hash(Overlay("mean", weights=[1, 2])) == hash(Overlay("mean", 0.9, (1.0, 2.0)))

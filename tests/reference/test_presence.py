@@ -49,3 +49,9 @@ def test_the_valid_range_is_in_scaled_units_and_closed() -> None:
     raw = np.array([-1, 0, 1, 2, 3], np.int16)
     assert present(raw, scale=0.5, offset=1.0, valid_range=(1.0, 2.0)).tolist() == [False, True, True, True, False]
     assert present(raw, scale=-1.0, valid_range=(-2.0, -1.0)).tolist() == [False, False, True, True, False]
+
+
+def test_a_nodata_value_just_beyond_int64_is_no_cell() -> None:
+    assert stored(np.float64(2**63), np.dtype("int64")) is None
+    assert stored(2.0**63, np.dtype("int64")) is None
+    assert stored(np.float64(-(2**63)), np.dtype("int64")) == -(2**63)

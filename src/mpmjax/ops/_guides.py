@@ -32,17 +32,19 @@ class Guides(NamedTuple):
 
 
 def make_guides(knots: list[np.ndarray]) -> Guides:
-    """Tables for the ascending knots of L layers, float64 [at most 65,535] each; empty where a layer has none."""
+    """Tables for the ascending knots of L layers, float64 [n] each; empty where a layer has none."""
     layers = len(knots)
     guides = Guides(np.zeros(layers), np.ones(layers, np.int64), np.zeros(layers, np.int64), np.empty(0, np.uint16))
     tables = []
     for layer, x in enumerate(knots):
         if not x.size:
             continue
-        with np.errstate(over="ignore", divide="ignore"):  # no range, or one too large: a single bin
+        with np.errstate(over="ignore", divide="ignore"):
             span = x[-1] - x[0]
             inverse = BINS / span
-        guides.inverse[layer] = inverse if np.isfinite(inverse) and np.isfinite(span) else 0.0
+        # One bin, so that all knots are searched, for no range, one too large, and more knots than the table can name.
+        usable = np.isfinite(inverse) and np.isfinite(span) and x.size <= np.iinfo(np.uint16).max
+        guides.inverse[layer] = inverse if usable else 0.0
         bins = np.zeros(x.size, np.int64)
         if guides.inverse[layer] > 0.0:
             bins = np.minimum((x - x[0]) * guides.inverse[layer], BINS - 1).astype(np.int64)

@@ -114,6 +114,8 @@ def availability(name: str) -> Availability:
         return Availability(name, f"the definition, float64 NumPy {metadata.version('numpy')}; slow")
     if name == "jax":
         return _jax()
+    if name != "cuda":
+        raise BackendError(f"Unknown backend {name!r}; allowed: auto, {', '.join(BACKENDS)}.")
     from mpmjax.ops import cuda
 
     refusal = cuda.refusal()

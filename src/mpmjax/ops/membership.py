@@ -101,6 +101,13 @@ def _masks(given: Any, layers: int) -> list[Any]:
 def _require_planned(values: Sequence[Any], masks: Sequence[Any], plan: MembershipPlan) -> None:
     _require(len(values) == len(plan.names), f"planned {len(plan.names)} layers, got {len(values)} of values")
     _require(len(values) > 0, "there is no layer")
+    for name, *arrays in zip(plan.names, values, masks, strict=True):
+        for array in arrays:
+            plain = array is None or (hasattr(array, "dtype") and not isinstance(array, np.ma.MaskedArray))
+            kind = type(array).__name__
+            _require(
+                plain, f"layer {name!r} comes as a {kind}: pass plain arrays, and masks as `given`, True where valid"
+            )
     shape = values[0].shape
     for name, planned, raw, mask in zip(plan.names, plan.dtypes, values, masks, strict=True):
         if raw.dtype != planned:
@@ -132,9 +139,12 @@ def _on_cpu(
                 alike = given.shape == needed.shape and given.dtype == needed.dtype
                 alike = alike and given.flags.c_contiguous and given.flags.writeable
             _require(alike, f"out.{name} does not fit: it must come from a call with the same arguments")
+            read = (array for array in (*values, *masks) if array is not None and given is not None)
+            shared = any(np.may_share_memory(array, given) for array in read)
+            _require(not shared, f"out.{name} shares memory with what is read; give it memory of its own")
         result = out
     # Contiguous copies live as long as `raw` and `given`: the kernel gets addresses.
-    raw = [np.ascontiguousarray(array) for array in values]
+    raw = [np.require(array, requirements=("C", "A")) for array in values]
     given = [None if mask is None else np.ascontiguousarray(mask) for mask in masks]
     cpu_membership(
         raw,

@@ -122,6 +122,10 @@ class Overlay:
     gamma: float = 0.9
     weights: tuple[float, ...] | None = None
 
+    def __post_init__(self) -> None:
+        if self.weights is not None:  # a list or an array is no constant that JAX can compile with
+            object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
+
     @property
     def code(self) -> int:
         return OVERLAYS.index(self.kind)

@@ -57,4 +57,4 @@ def stored(nodata: float | None, dtype: np.dtype) -> float | int | None:
             held = float(dtype.type(nodata))
         return held if math.isfinite(held) else None
     info = np.iinfo(dtype)
-    return int(nodata) if float(nodata).is_integer() and info.min <= nodata <= info.max else None
+    return int(nodata) if float(nodata).is_integer() and info.min <= int(nodata) <= info.max else None

@@ -56,9 +56,9 @@ def _present(raw: jax.Array, record: np.void) -> tuple[jax.Array, jax.Array]:
         good = good & ~_equals(raw, record["nodata_float" if floating else "nodata_int"])
     x = widen(raw) if raw.dtype == jnp.float32 else raw.astype(jnp.float64)
     if record["scaled"]:
-        x = rounded(x * float(record["scale"])) + float(record["offset"])
-        # `rounded` hides a product that became -infinity.
-        good = good & (jnp.abs(x) < float(np.finfo(np.float64).max))
+        product = x * float(record["scale"])
+        x = rounded(product) + float(record["offset"])
+        good = good & jnp.isfinite(product) & jnp.isfinite(x)  # `rounded` hides a product that became -infinity
     if record["has_range"]:
         good = good & (x >= float(record["low"])) & (x <= float(record["high"]))
     return good, x
