@@ -8,6 +8,7 @@ The same arguments give the same bytes (with the same versions of the libraries)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -17,11 +18,15 @@ import shapely
 from affine import Affine
 
 from mpmjax.errors import DiskError, ProjectError
-from mpmjax.synthetic.anomalies import deposits as deposits_of
 from mpmjax.synthetic.files import write_rasters, write_vector
-from mpmjax.synthetic.geology import COMMON_DEPOSITS, Bounds, faults, intrusions, sites_of, squares
+from mpmjax.synthetic.geology import Bounds, Sites, faults, intrusions, squares
 from mpmjax.synthetic.layers import Patch, Theme, themes
 from mpmjax.synthetic.map import AGES, mapped_faults, mapped_rocks, to_map
+from mpmjax.synthetic.noise import Window
+from mpmjax.synthetic.planted import common_threshold, deposit_sites, planted_tables
+from mpmjax.synthetic.planted import deposits as deposits_of
+from mpmjax.synthetic.recast import original, recast
+from mpmjax.synthetic.scenario import Scenario
 from mpmjax.types import Grid
 
 CRS = "EPSG:32639"
@@ -29,6 +34,7 @@ CRS = "EPSG:32639"
 KAJAN = Grid(CRS, Affine(60.0, 0.0, 639_300.0, 0.0, -60.0, 3_708_540.0), 793, 938)
 KAJAN_DEPOSITS = 32
 FEWEST_DEPOSITS = 3
+PLAIN = Scenario()
 _CORNER = (300_000.0, 3_900_000.0)
 
 
@@ -54,7 +60,7 @@ def make_kajan_like(directory: Path, *, seed: int = 7) -> Path:
     _check("seed", seed, 0, 2**31 - 1)
     project = _prepare(directory)
     extent = _extent(KAJAN)
-    threshold = _threshold(seed, extent, KAJAN_DEPOSITS)
+    threshold = _threshold(partial(deposit_sites, seed, PLAIN), extent, KAJAN_DEPOSITS)
     files = {"alteration": directory / "alteration.tif", "copper": directory / "cu.tif"}
     layers = [(theme, files[theme.name]) for theme in themes(2)]
     write_rasters(KAJAN, layers, partial(Patch, seed=seed, threshold=threshold), dtype="float32", tile=1024)
@@ -66,7 +72,7 @@ def make_kajan_like(directory: Path, *, seed: int = 7) -> Path:
     numbers = np.arange(1, len(polygons) + 1, dtype=np.int32)
     columns = {"id": numbers, "rock": rocks, "age": [AGES[rock] for rock in rocks]}
     write_vector(directory / "geology.gpkg", CRS, polygons, columns)
-    _write_deposits(directory / "deposits.gpkg", deposits_of(seed, threshold, extent), KAJAN)
+    _write_deposits(directory / "deposits.gpkg", deposits_of(seed, PLAIN, threshold, extent), KAJAN)
     text = resources.files("mpmjax.examples").joinpath("kajan_like.toml").read_text(encoding="utf-8")
     return _write_text(project, text)
 
@@ -83,6 +89,7 @@ def make_district(
     tile: int = 1024,
     missing_half: str | None = None,
     deposits: int | None = None,
+    scenario: Scenario = PLAIN,
 ) -> Path:
     """Write a district whose layers are all rasters on one grid, with its deposits and its project file.
 
@@ -103,13 +110,18 @@ def make_district(
             rocks in other detail; at 60 m about one in 28,000 cells holds a deposit.
         tile: width in cells of what is computed at a time, rounded up to a multiple of 512; it changes no file.
         missing_half: name of a layer to leave out (nodata) in the left half of the district.
-        deposits: number of deposits; default: as many as the geology has, at least three if there is room.
+        deposits: number of deposits; default: as many as the geology has, at least three if there is room; one in
+            100 km2 where a scenario plants them.
+        scenario: what is otherwise than in the plain district: who knows of the deposits, redundant layers, barren
+            anomalies, missing sheets, noise.
 
     Returns:
         Path of project.toml, which is written last.
 
     Raises:
-        ProjectError: an argument is out of range, or there is no room for the deposits (about one in 4 km2).
+        ProjectError: an argument is out of range, the scenario names a layer that is not there or contradicts itself,
+            or there is no room for the deposits (about
+            one in 4 km2).
         DiskError: a file or the directory could not be written.
     """
     for name, value, lowest, highest in (
@@ -121,22 +133,32 @@ def make_district(
         raise ProjectError(f'dtype: got {dtype!r}; allowed: "int16", "float32".')
     chosen = themes(layers)
     names = [theme.name for theme in chosen]
+    scenario.require(names)
     if missing_half is not None and missing_half not in names:
         raise ProjectError(f"missing_half: got {missing_half!r}; allowed: {', '.join(names)}.")
     grid = Grid(CRS, Affine(resolution, 0.0, _CORNER[0], 0.0, -resolution, _CORNER[1]), width, height)
     extent = _extent(grid)
-    threshold = COMMON_DEPOSITS if deposits is None else _threshold(seed, extent, deposits)
-    found = deposits_of(seed, threshold, extent)
+    sites_of = partial(deposit_sites, seed, scenario)
+    threshold = common_threshold(scenario) if deposits is None else _threshold(sites_of, extent, deposits)
+    found = deposits_of(seed, scenario, threshold, extent)
     if len(found) < FEWEST_DEPOSITS and deposits is None:
-        threshold = _threshold(seed, extent, FEWEST_DEPOSITS, fewer=True)
-        found = deposits_of(seed, threshold, extent)
+        threshold = _threshold(sites_of, extent, FEWEST_DEPOSITS, fewer=True)
+        found = deposits_of(seed, scenario, threshold, extent)
 
     project = _prepare(directory)
-    files = [(theme, directory / f"{theme.name}.tif") for theme in chosen]
-    patch_of = partial(Patch, seed=seed, threshold=threshold)
+    files = [(theme, directory / f"{theme.name}.tif") for theme in recast(chosen, scenario)]
+    patch_of = _patches(seed, scenario, threshold, original(chosen, scenario))
     write_rasters(grid, files, patch_of, dtype=dtype, tile=tile, missing_half=missing_half)
     _write_deposits(directory / "deposits.gpkg", found, grid)
-    return _write_text(project, _district_project(chosen, grid, seed))
+    return _write_text(project, _district_project(chosen, grid, seed, scenario))
+
+
+def _patches(seed: int, scenario: Scenario, threshold: float, names: list[str]) -> Callable[[Window], Patch]:
+    if scenario == PLAIN:
+        return partial(Patch, seed=seed, threshold=threshold)
+    planted = partial(planted_tables, seed=seed, scenario=scenario, threshold=threshold, names=names)
+    # Deposits that are planted show in the layers that the scenario names, not as those of the geology do.
+    return partial(Patch, seed=seed, threshold=np.inf if scenario.shown else threshold, planted=planted)
 
 
 def _check(name: str, value: float, lowest: float, highest: float) -> None:
@@ -148,11 +170,11 @@ def _extent(grid: Grid) -> Bounds:
     return 0.0, 0.0, grid.width * grid.cell_size[0], grid.height * grid.cell_size[1]
 
 
-def _threshold(seed: int, extent: Bounds, count: int, fewer: bool = False) -> float:
+def _threshold(sites_of: Callable[[int, int], Sites], extent: Bounds, count: int, fewer: bool = False) -> float:
     """The score that exactly `count` sites of the extent reach (all of them if there are less and `fewer` is fine)."""
     scores = []
     for i, j in squares(extent, 0.0):
-        sites = sites_of(seed, i, j)
+        sites = sites_of(i, j)
         within = (sites.x >= extent[0]) & (sites.x < extent[2]) & (sites.y >= extent[1]) & (sites.y < extent[3])
         scores.append(sites.score[within])
     ranked = np.sort(np.concatenate(scores))[::-1]
@@ -190,9 +212,10 @@ def _write_deposits(path: Path, found: np.ndarray, grid: Grid) -> None:
     write_vector(path, grid.crs, points, {"name": names, "commodity": ["Cu-Au"] * len(points)})
 
 
-def _district_project(chosen: tuple[Theme, ...], grid: Grid, seed: int) -> str:
+def _district_project(chosen: tuple[Theme, ...], grid: Grid, seed: int, scenario: Scenario) -> str:
     cells = f"{grid.width} x {grid.height} cells of {grid.cell_size[0]:g} m"
-    lines = ["[project]", 'name = "district"', f'description = "A synthetic district: {cells}, seed {seed}"']
+    made = "; ".join(filter(None, (f"{cells}, seed {seed}", scenario.words)))
+    lines = ["[project]", 'name = "district"', f'description = "A synthetic district: {made}"']
     lines += ["", "[grid]", f'like = "{chosen[0].name}"']
     for theme in chosen:
         lines += ["", "[[layers]]", f'name = "{theme.name}"', f'source = "{theme.name}.tif"', f'role = "{theme.role}"']

@@ -140,10 +140,17 @@ def _values(
             values = np.rint(values / theme.step).clip(INTEGER_NODATA + 1.0, 32767.0).astype(np.int16)
         else:
             values = values.astype(np.float32)
-        if theme.survey is not None:
-            values[patch.gap[theme.survey]] = INTEGER_NODATA if dtype == "int16" else MAP_NODATA
+        for gap in _gaps(theme, patch):
+            values[gap] = INTEGER_NODATA if dtype == "int16" else MAP_NODATA
         found.append(values)
     return found
+
+
+def _gaps(theme: Theme, patch: Patch) -> Iterator[np.ndarray]:
+    if theme.survey is not None:
+        yield patch.gap[theme.survey]
+    if theme.absent is not None:
+        yield theme.absent(patch)
 
 
 def write_vector(

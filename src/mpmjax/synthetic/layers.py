@@ -6,7 +6,7 @@ and in none perfectly. Beyond the sixteen named layers come channels of ever les
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from mpmjax.synthetic import geology
 from mpmjax.synthetic.anomalies import bump_tables
+from mpmjax.synthetic.geology import Bounds
 from mpmjax.synthetic.noise import Noise, Window, noise, speckle
 from mpmjax.synthetic.shapes import blobs, distance, inside, line_density
 
@@ -25,14 +26,25 @@ _WARP_X, _WARP_Y = Noise(5, 2_200.0, gain=0.6), Noise(6, 2_200.0, gain=0.6)
 
 
 class Patch:
-    """The fields of one window, each computed when first asked for and shared by the layers."""
+    """The fields of one window, each computed when first asked for and shared by the layers.
 
-    def __init__(self, window: Window, seed: int, threshold: float) -> None:
+    Args:
+        threshold: score from which on a site of the geology holds a deposit, which then shows in the layers.
+        planted: what else there is: tables of bumps that can reach into given bounds, by field.
+    """
+
+    def __init__(
+        self,
+        window: Window,
+        seed: int,
+        threshold: float,
+        planted: Callable[[Bounds], Mapping[str, np.ndarray]] = lambda bounds: {},
+    ) -> None:
         self.window, self.seed = window, seed
         res = window.resolution
         self._bounds = (window.col0 * res, window.row0 * res,
                         (window.col0 + window.cols) * res, (window.row0 + window.rows) * res)  # fmt: skip
-        self._tables = bump_tables(seed, threshold, self._bounds)
+        self._tables = {**bump_tables(seed, threshold, self._bounds), **planted(self._bounds)}
 
     def noise(self, spec: Noise) -> np.ndarray:
         return noise(self.window, self.seed, spec)
@@ -101,7 +113,8 @@ class Patch:
 class Theme:
     """One evidence layer: entries of the project file, unit, step of its integer form, and its values.
 
-    `values` maps a patch to floats [rows, cols]; `survey` names the gaps it has.
+    `values` maps a patch to floats [rows, cols]; `survey` names the gaps it has, `absent` maps a patch to cells, bool
+    [rows, cols], that it lacks besides.
     """
 
     name: str
@@ -112,6 +125,7 @@ class Theme:
     step: float = 1.0
     transform: str = "none"
     survey: str | None = None
+    absent: Callable[[Patch], np.ndarray] | None = None
 
 
 def alteration(patch: Patch) -> np.ndarray:
@@ -119,8 +133,11 @@ def alteration(patch: Patch) -> np.ndarray:
     own = 0.11 * patch.noise(Noise(31, 4_000.0, octaves=4)) + 0.025 * patch.speckle(32)
     mottled = 0.75 + 0.45 * patch.noise(Noise(33, 1_500.0, octaves=2))
     signal = 0.65 * patch.halo * mottled + 0.3 * patch.leak + patch.bumps("alteration")
-    index = 1.0 + 0.09 * patch.lithology - 0.5 * patch.pure + own + signal
-    # An index is positive; it fades below 0.3 rather than being cut, which would heap cells on one value.
+    return positive(1.0 + 0.09 * patch.lithology - 0.5 * patch.pure + own + signal)
+
+
+def positive(index: np.ndarray) -> np.ndarray:
+    """An index is positive; it fades below 0.3 rather than being cut, which would heap cells on one value."""
     return np.maximum(index, 0.3 * np.exp(np.minimum(index, 0.3) / 0.3 - 1.0))
 
 
