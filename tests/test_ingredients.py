@@ -87,7 +87,7 @@ EDITS: list[tuple[str | int, dict[str, Any]]] = [
 NO_CELLS = {
     LayerSection: {"name", "source", "role", "direction", "weight", "transform", "membership", "value_table"},
     GridSection: {"like"},
-    ValidateSection: {"bootstrap"},
+    ValidateSection: {"bootstrap", "baselines"},
 }
 """Keys that change no cell, or only through what is tested otherwise: checksums of files, names of entries."""
 

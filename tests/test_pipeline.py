@@ -38,6 +38,7 @@ from scipy import ndimage
 import mpmjax
 from mpmjax import pipeline
 from mpmjax.errors import MpmError, ScreenerError
+from mpmjax.scoring.baselines import NAMES
 
 COLUMNS = [
     "rank", "area_km2", "prospectivity", "confidence", "risk", "group", "driver_1", "driver_2", "driver_3",
@@ -85,7 +86,8 @@ def test_outputs_are_all_there_and_as_the_record_says(done: Finished) -> None:
     assert record["target_count"] == len(record["targets"]) > 3
     assert record["warnings"] == []
     assert list(record["times"]) == [
-        "prepare", "sample", "fuzzify", "train", "group", "confidence", "screen", "targets", "validate", "report",
+        "prepare", "sample", "fuzzify", "train", "group", "confidence", "screen", "targets", "validate",
+        "baselines", "report",
     ]  # fmt: skip
 
 
@@ -154,7 +156,9 @@ def test_prospectivity_finds_what_was_planted(done: Finished) -> None:
     assert done.record["validation"]["occurrences"] == 12
     found = methods["prospectivity"]
     assert found["auc"] > 0.9
-    assert found["auc_low"] <= found["auc"] <= found["auc_high"]
+    assert (found["auc_low"], done.record["validation"]["districts"]) == (None, 1), "all within 10 km of each other"
+    assert "too few for intervals" in done.record["validation"]["notes"][0]
+    assert set(done.record["validation"]["baselines"]) == set(NAMES)
 
 
 def test_targets_table(done: Finished, table: geopandas.GeoDataFrame) -> None:

@@ -297,11 +297,15 @@ SECTION_MISTAKES = {
     "[grid]\nmask = 3": "grid.mask: got 3; a path in quotes is needed.",
     '[[grid]]\nlike = "copper"': "grid: write [grid], in single brackets.",
     '[gird]\nlike = "copper"': "gird: unknown key; did you mean 'grid'?",
-    "[model]\nmembers = 0": "model.members: got 0; input should be greater than or equal to 1.",
-    "[model]\nmembers = 65": "model.members: got 65; input should be less than or equal to 64.",
-    '[model]\nmembers = "8"': "model.members: got '8'; a whole number is needed.",
-    "[model]\nmembers = 8.0": "model.members: got 8.0; a whole number is needed.",
-    "[model]\nmembers = true": "model.members: got true; a whole number is needed.",
+    "[model]\nmembers = 0": (
+        "model.members: got 0; input should be greater than or equal to 1; or got 0; allowed: 'auto'."
+    ),
+    "[model]\nmembers = 65": (
+        "model.members: got 65; input should be less than or equal to 64; or got 65; allowed: 'auto'."
+    ),
+    '[model]\nmembers = "8"': "model.members: got '8'; a whole number is needed; or got '8'; allowed: 'auto'.",
+    "[model]\nmembers = 8.0": "model.members: got 8.0; a whole number is needed; or got 8.0; allowed: 'auto'.",
+    "[model]\nmembers = true": "model.members: got true; a whole number is needed; or got true; allowed: 'auto'.",
     "[model]\nseed = -1": "model.seed: got -1; input should be greater than or equal to 0.",
     "[model]\nseed = 99999999999999999999": (
         "model.seed: got 99999999999999999999; input should be less than or equal to 2147483647."

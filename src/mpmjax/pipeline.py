@@ -15,8 +15,10 @@ from mpmjax.evidence.sources import require_unchanged, source_files
 from mpmjax.ops.backend import require as require_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
+from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.scoring.weights import layer_weights
+from mpmjax.stages.compare import compare
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
@@ -33,7 +35,7 @@ from mpmjax.stream.cache import Cache
 from mpmjax.stream.files import output_folder, write_file
 from mpmjax.stream.memory import steady_heap
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.types import Evidence, Screener
+from mpmjax.types import Evidence, Sample, Screener
 
 Say = Callable[[str], None]
 RECORD = "run.json"
@@ -186,9 +188,9 @@ def validate(
         if own != {name: record["grid"].get(name) for name in own}:
             raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
         _refuse_other_inputs(record, evidence, known.occurrences)
-        with this.stage("validate"):
-            workers = this.project.stream.workers
-            record["validation"] = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
+        if not known.baselines:
+            record["times"].pop("baselines", None)  # of an earlier judgement
+        record["validation"] = _judge(this, evidence, screener, known, int(record["grid"]["valid_cells"]))
         record["settings"]["validate"] = known.model_dump(mode="json")
         record["inputs"] |= source_files(this.project, [known.occurrences]).sums
         del this.times["prepare"]  # that of the run stands in the record
@@ -262,7 +264,7 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
         fuzzy = fuzzify(this.project, evidence, drawn)
         weights = layer_weights(evidence.layers, fuzzy)
     with this.stage("train"):
-        ensemble = train(model, fuzzy, workers)
+        ensemble = train(model, fuzzy, workers, weights, this.say)
     with this.stage("group"):
         grouping = group(model, weights, fuzzy, ensemble)
     with this.stage("confidence"):
@@ -287,8 +289,7 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
         write_file(copy, project.text)
     validation: Mapping[str, Any] | None = None
     if project.validate_ is not None:
-        with this.stage("validate"):
-            validation = judge_maps(evidence, screener, output, project.validate_.bootstrap, project.stream.workers)
+        validation = _judge(this, evidence, screener, project.validate_, screening.valid_cells)
     require_unchanged(evidence.stamps)  # layers that lie on the grid were read where they are
     record = build_record(
         project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
@@ -297,6 +298,22 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])
     this.tidy()
     return _finish(this, record)
+
+
+def _judge(this: Run, evidence: Evidence, screener: Screener, known: ValidateSection, cells: int) -> dict[str, Any]:
+    """What the occurrences say of the finished maps; `cells` of them were scored."""
+    model, workers = this.project.model, this.project.stream.workers
+    with this.stage("validate"):
+        found = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
+    if not known.baselines:
+        return found
+
+    def draw(most: int) -> Sample:
+        coverage = float(screener.settings["min_coverage"])
+        return sample(evidence, min(most, model.sample), coverage, model.seed, workers)
+
+    with this.stage("baselines"):
+        return found | compare(evidence, screener, found["xy"], cells, known.bootstrap, draw)
 
 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:

@@ -91,7 +91,9 @@ class GridSection(Section):
 class ModelSection(Section):
     """[model]: sample, ensemble, groups. The defaults suit 3 to 40 layers on a CPU."""
 
-    members: Annotated[int, Field(ge=1, le=64)] = 8
+    members: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
+        default=8, description="auto: 4 to 32, until the maps of two halves of them agree"
+    )
     hidden: Annotated[int, Field(ge=4, le=128)] = 32
     latent: Annotated[int, Field(ge=1, le=64)] | None = Field(
         default=None, description="d; default max(1, min(8, L // 2))"
@@ -104,6 +106,9 @@ class ModelSection(Section):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     loss: Literal["huber", "mse"] = "huber"
     layer_dropout: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
+    trim: Annotated[float, Field(ge=0, lt=0.5)] = Field(
+        default=0.05, description="share of cells, the worst of each batch, that is not learnt"
+    )
     patience: Annotated[int, Field(ge=1, le=10_000)] = 6
     groups: Annotated[int, Field(ge=2, le=20)] | Literal["auto"] = "auto"
     min_coverage: Annotated[float, Field(gt=0, le=1)] = 0.5
@@ -149,6 +154,7 @@ class ValidateSection(Section):
     where: str | None = None
     crs: str | None = None
     bootstrap: Annotated[int, Field(ge=0, le=10_000)] = 500
+    baselines: bool = Field(default=True, description="judge what simple methods would have said beside the maps")
 
 
 def parse_bytes(text: str) -> int:

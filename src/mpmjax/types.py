@@ -274,7 +274,7 @@ class FuzzySample:
         memberships: L fitted memberships.
         mu: float32 [n, L] in 0..1, 0 where missing; valid: bool [n, L].
         rows, cols: int64 [n], the cells' places.
-        statistics: one record a layer: missing_share, p1, median, p99 of the values.
+        statistics: one record a layer: missing_share, min, p1, median, p99, max of the values; classes of a category.
         notes: what a formula met that it had to bend, as sentences.
     """
 
@@ -283,7 +283,7 @@ class FuzzySample:
     valid: np.ndarray
     rows: np.ndarray
     cols: np.ndarray
-    statistics: tuple[Mapping[str, float], ...]
+    statistics: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = ()
 
 
@@ -319,12 +319,19 @@ class Screening:
         histogram: int64 [65,536], true area in units by prospectivity in equal bins of 0..1.
         group_areas: int64 [256], true area in units by group number.
         unit_km2: the unit of areas in km2, as in CellArea; where all cells are alike it is a cell.
+        outside: int64 [L], scored cells whose value in the layer lies outside what the Screener's sample held
+            (scoring/drift.py).
+        cells_outside: number of cells that are outside in some layer.
+        unusual: number of cells whose anomaly ranks above 99 % of the Screener's sample.
     """
 
     valid_cells: int
     histogram: np.ndarray
     group_areas: np.ndarray
     unit_km2: float
+    outside: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    cells_outside: int = 0
+    unusual: int = 0
 
     @property
     def valid_area_km2(self) -> float:

@@ -157,6 +157,52 @@ def test_huber_is_mse_near_zero_and_a_line_beyond() -> None:
     assert at(-0.3, "huber") == at(0.3, "huber")
 
 
+def test_trimmed_loss_by_hand() -> None:
+    """Of five cells a trim of 0.4 drops two: those of the highest mean over their valid layers, whatever the sum."""
+    x, x_hat, valid = cells(
+        [[0.02, 0.02, 0.02], [0.05, 0.05, 0.05], [0.06, 9.0, 9.0], [0.01, 0.0, 9.0], [0.0, 0.3, 0.0]],
+        [[True, True, True], [True, True, True], [True, False, False], [True, True, False], [True, True, True]],
+    )
+    plain = float(masked_loss(x, x_hat, valid, "mse"))
+    assert plain == pytest.approx((3 * 0.02**2 + 3 * 0.05**2 + 0.06**2 + 0.01**2 + 0.3**2) / 12, rel=1e-4)
+    kept = (3 * 0.02**2 + 3 * 0.05**2 + 0.01**2) / 8
+    assert masked_loss(x, x_hat, valid, "mse", trim=0.4) == pytest.approx(kept, rel=1e-4)
+    assert masked_loss(x, x_hat, valid, "mse", trim=0.39) == pytest.approx((12 * plain - 0.09) / 9, rel=1e-4)
+    slope = np.asarray(jax.grad(lambda guess: masked_loss(x, guess, valid, "mse", trim=0.4))(x_hat))
+    assert not slope[[2, 4]].any()
+    assert slope[[0, 1]].all()
+
+
+def test_a_cell_is_judged_by_the_layers_that_were_shown() -> None:
+    """Nothing is odd about the first cell but the layer that it was not shown; that layer still counts in the loss."""
+    x, x_hat, valid = cells([[0.01, 0.5], [0.2, 0.1], [0.03, 0.03]], [[True, True]] * 3)
+    shown = jnp.asarray([[True, False], [True, True], [True, True]])
+    got = masked_loss(x, x_hat, valid, "mse", trim=0.34, judged=shown)
+    assert got == pytest.approx((0.01**2 + 0.5**2 + 2 * 0.03**2) / 4, rel=1e-4)
+    assert masked_loss(x, x_hat, valid, "mse", trim=0.34) == pytest.approx(
+        (0.2**2 + 0.1**2 + 2 * 0.03**2) / 4, rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("trim", [0.0, 0.02])
+def test_a_trim_of_no_whole_cell_changes_no_bit(trim: float) -> None:
+    rng = np.random.default_rng(6)
+    x, x_hat = (jnp.asarray(rng.uniform(size=(49, 5, 1)), jnp.float32) for _ in range(2))
+    valid = jnp.asarray(rng.uniform(size=(49, 5)) < 0.6)
+
+    def both(**keys: Any) -> tuple[Any, Any]:
+        return jax.jit(jax.value_and_grad(lambda guess: masked_loss(x, guess, valid, "huber", **keys)))(x_hat)
+
+    for got, expected in zip(both(trim=trim, judged=valid), both(), strict=True):
+        assert_same_bits(np.asarray(got), np.asarray(expected))
+    assert both(trim=0.03)[0] < both()[0]
+
+
+def test_trimming_hides_no_loss_that_is_no_number() -> None:
+    x, x_hat, valid = cells([[0.1], [float("nan")], [0.3], [0.2]], [[True]] * 4)
+    assert np.isnan(masked_loss(x, x_hat, valid, "huber", trim=0.25))
+
+
 @pytest.mark.parametrize("dropout", [0.1, 0.5, 0.89])
 def test_layer_dropout_never_hides_everything(dropout: float) -> None:
     _, valid = random_cells(4000, 4, seed=5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -95,6 +97,45 @@ def test_best_round_is_the_lowest_loss_held_out(trained: Trained) -> None:
     assert trained.held_out_loss.shape == trained.train_loss.shape == (MEMBERS, MAIN.rounds) == (3, 6)
     assert np.array_equal(np.argmin(trained.held_out_loss, axis=1), trained.best_round)
     assert np.isfinite(trained.held_out_loss).all()
+
+
+def test_what_is_trimmed_is_not_learnt(plan: Plan) -> None:
+    """8 % of the cells share a combination that no other has: learnt, they are ordinary; trimmed, they stay odd."""
+    mu, valid = district(MAIN.layers)
+    corners = np.array(np.meshgrid(*[[0.05, 0.95]] * MAIN.layers)).reshape(MAIN.layers, -1).T
+    rare = corners[np.argmax([np.abs(mu - corner).mean(axis=1).min() for corner in corners])]
+    odd = np.zeros(CELLS, bool)
+    odd[np.random.default_rng(7).choice(CELLS, CELLS * 8 // 100, replace=False)] = True
+    mu[odd], valid[odd] = rare, True
+
+    def errors(trim: float) -> tuple[np.ndarray, np.ndarray]:
+        """Of each member: the median error of the odd cells, and the 95th percentile of the others'."""
+        config = dataclasses.replace(MAIN, trim=trim, loss="mse")  # which runs after the odd more than Huber
+        arrays = member_arrays(train_ensemble(mu, valid, plan, config, vmapped=False), plan)
+        all_errors = [
+            np.where(valid, np.abs(reconstruct(mu, valid, arrays, m)[1] - mu), 0.0).sum(axis=1) / valid.sum(axis=1)
+            for m in range(MEMBERS)
+        ]
+        return np.median(np.array(all_errors)[:, odd], axis=1), np.percentile(np.array(all_errors)[:, ~odd], 95, axis=1)
+
+    (learnt, usual), (kept_out, usual_trimmed) = errors(0.0), errors(0.1)
+    assert (kept_out > 1.08 * learnt).all()
+    assert kept_out.mean() > 1.2 * learnt.mean()
+    assert (kept_out / usual_trimmed).mean() > 1.3 * (learnt / usual).mean()
+
+
+def test_the_held_out_loss_is_trimmed_alike(plan: Plan) -> None:
+    """By the exported arrays and the definition: the mean over what the worst tenth of the cells leaves."""
+    mu, valid = district(MAIN.layers)
+    got = train_ensemble(mu, valid, plan, dataclasses.replace(MAIN, trim=0.1), vmapped=False)
+    arrays = member_arrays(got, plan)
+    for m in range(MEMBERS):
+        rows = plan.held_out[m]
+        loss = np.where(valid[rows], huber(reconstruct(mu[rows], valid[rows], arrays, m)[1] - mu[rows]), 0.0)
+        kept = np.argsort(loss.sum(axis=1) / valid[rows].sum(axis=1))[: len(rows) - int(0.1 * len(rows))]
+        expected = loss[kept].sum() / valid[rows[kept]].sum()
+        assert got.held_out_loss[m, got.best_round[m]] == pytest.approx(expected, rel=1e-3)
+        assert expected < 0.9 * loss.sum() / valid[rows].sum()
 
 
 def test_early_stop() -> None:
@@ -215,5 +256,7 @@ def test_a_plan_does_not_depend_on_the_number_of_members() -> None:
     few, many = (plan_members(ROWS, COLS, members, 4, seed=5) for members in (2, 5))
     for a, b in zip(few, many, strict=True):
         assert_same_bits(a, b[:2])
+    for a, b in zip(plan_members(ROWS, COLS, 3, 4, seed=5, first=2), many, strict=True):
+        assert_same_bits(a, b[2:])
     other = plan_members(ROWS, COLS, 2, 4, seed=6)
     assert not np.array_equal(other.train, few.train)

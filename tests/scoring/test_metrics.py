@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 
@@ -15,14 +14,15 @@ from tolerances import FLOAT64_SUMS, assert_close
 
 from mpmjax.scoring.metrics import (
     CAPTURE_SHARES,
+    EVIDENCE_SHARE,
     RankCounts,
     auc,
-    auc_interval,
     capture,
     count_ranks,
     judge,
     prediction_area,
     success_rate,
+    weights_of_evidence,
 )
 
 
@@ -199,50 +199,51 @@ def test_prediction_area_is_a_crossing(made: tuple[np.ndarray, np.ndarray]) -> N
     assert got["threshold"] in scores[known]
 
 
-def test_interval_contains_the_auc_and_shrinks() -> None:
-    widths = []
-    for m in (10, 40, 160, 640):
-        scores, known = drawn(3, 20_000, m)
-        counts = counts_of(scores, known)
-        low, high = auc_interval(counts, 2000)
-        assert 0.0 <= low < auc(counts) < high <= 1.0
-        widths.append(high - low)
-    # As 1 / sqrt(m): each width about half of the one before.
-    assert all(0.3 < after / before < 0.8 for before, after in itertools.pairwise(widths))
-
-
-def test_interval_covers_the_truth() -> None:
-    """Occurrences drawn again and again from one law: the 95 % interval holds its AUC about as often as it says."""
-    truth = 0.5 * (1 + math.erf(0.5))  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
-    inside = 0
-    for seed in range(200):
-        scores, known = drawn(seed, 2000, 50)
-        low, high = auc_interval(counts_of(scores, known), 300)
-        inside += low <= truth <= high
-    assert 0.88 <= inside / 200 <= 0.99
-
-
-def test_interval_repeats_itself_and_widens_with_its_level() -> None:
-    scores, known = drawn(4, 3000, 30)
-    counts = counts_of(scores, known)
-    assert auc_interval(counts, 500, seed=3) == auc_interval(counts, 500, seed=3)
-    assert auc_interval(counts, 500, seed=3) != auc_interval(counts, 500, seed=4)
-    low, high = auc_interval(counts, 500, level=0.5)
-    wide_low, wide_high = auc_interval(counts, 500, level=0.99)
-    assert wide_low < low < high < wide_high
-
-
 def test_judge_is_whole_and_plain() -> None:
     """Every figure, as values that JSON holds."""
     scores, known = drawn(5, 3000, 30)
     counts = counts_of(scores, known)
-    got = judge(counts, 200)
+    got = judge(counts)
     assert json.loads(json.dumps(got, allow_nan=False)) == got
-    assert (got["auc_low"], got["auc_high"]) == auc_interval(counts, 200)
-    assert got["auc"] == auc(counts)
-    assert got["capture"] == capture(counts)
-    assert got["success"] == success_rate(counts)
-    assert got["pa"] == prediction_area(counts)
-    bare = judge(counts, 0)
-    assert (bare["auc_low"], bare["auc_high"]) == (None, None)
-    assert bare["auc"] == got["auc"]
+    assert got == {
+        "auc": auc(counts),
+        "capture": capture(counts),
+        "success": success_rate(counts),
+        "pa": prediction_area(counts),
+        "weights_of_evidence": weights_of_evidence(counts, EVIDENCE_SHARE),
+    }
+
+
+def test_weights_of_evidence_by_hand() -> None:
+    """100 cells, 10 with an occurrence; the best 20 cells hold 6 of them."""
+    scores = np.arange(100, dtype=np.float32)
+    known = np.zeros(100, bool)
+    known[[99, 97, 95, 90, 85, 80, 79, 50, 20, 0]] = True
+    got = weights_of_evidence(counts_of(scores, known), 0.2)
+    plus, minus = math.log(0.6 / (14 / 90)), math.log(0.4 / (76 / 90))
+    assert got["w_plus"] == pytest.approx(plus)
+    assert got["w_minus"] == pytest.approx(minus)
+    assert got["contrast"] == pytest.approx(plus - minus)
+    assert got["contrast"] == pytest.approx(math.log(6 * 76 / (14 * 4))), "the odds ratio"
+    assert got["studentized"] == pytest.approx((plus - minus) / math.sqrt(1 / 6 + 1 / 14 + 1 / 4 + 1 / 76))
+
+
+@settings(deadline=None)
+@given(tied_maps, st.floats(0.01, 0.99))
+def test_weights_of_evidence_turn_with_the_map(made: tuple[np.ndarray, np.ndarray], share: float) -> None:
+    """The best part and the rest are one border seen from its two sides."""
+    scores, known = made
+    got = weights_of_evidence(counts_of(scores, known), share)
+    turned = weights_of_evidence(counts_of(-scores, known), 1.0 - share)
+    if got["contrast"] is None or turned["contrast"] is None:
+        kinds = capture(counts_of(scores, known), [share])[f"{share:g}"]
+        assert kinds < 1e-9 or kinds > 1 - 1e-9 or abs(share * scores.size - kinds * known.sum()) < 1e-6 or known.all()
+        return
+    assert turned["contrast"] == pytest.approx(-got["contrast"], rel=1e-6, abs=1e-9)
+    assert turned["w_plus"] == pytest.approx(got["w_minus"], rel=1e-6, abs=1e-9)
+
+
+def test_weights_of_evidence_of_a_perfect_map_are_none() -> None:
+    scores = np.arange(50, dtype=np.float32)
+    got = weights_of_evidence(counts_of(scores, scores >= 48), 0.1)
+    assert got == {"share": 0.1, "w_plus": None, "w_minus": None, "contrast": None, "studentized": None}

@@ -16,6 +16,7 @@ from tolerances import CELL_AREA
 
 from mpmjax import pipeline
 from mpmjax.errors import ScreenerError
+from mpmjax.scoring.drift import UNUSUAL
 from mpmjax.scoring.thresholds import BINS
 from mpmjax.stages.screen import Tally, require_layers, screen
 from mpmjax.types import Evidence, Grid, Layer, Membership, Screener, Screening
@@ -28,14 +29,19 @@ def test_counts_do_not_depend_on_how_the_cells_are_cut(seed: int, parts: int, we
     n = int(rng.integers(1, 500))
     scores, groups = rng.uniform(size=n).astype(np.float32), rng.integers(1, 6, n).astype(np.uint8)
     weights = rng.integers(30_000, 65_537, n).astype(float) if weighted else None
-    whole, cut = Tally(), Tally()
+    outside = rng.random((n, 4)) < 0.3
+    whole, cut = Tally(3), Tally(3)
     whole.add(scores, groups, weights)
+    whole.add_drift(scores, outside.sum(axis=0))
     for part in np.array_split(rng.permutation(n), parts):
         cut.add(scores[part], groups[part], None if weights is None else weights[part])
-    for name in ("histogram", "group_areas"):
+        cut.add_drift(scores[part], outside[part].sum(axis=0))
+    for name in ("histogram", "group_areas", "outside"):
         assert np.array_equal(getattr(whole, name), getattr(cut, name)), name
         assert getattr(whole, name).dtype == np.int64
     assert whole.cells == cut.cells == n
+    assert whole.unusual == cut.unusual == np.count_nonzero(scores > UNUSUAL)
+    assert np.array_equal(whole.outside, outside.sum(axis=0))
     area = n if weights is None else int(weights.sum())
     assert whole.histogram.sum() == whole.group_areas.sum() == area
     expected = np.bincount(groups, weights, minlength=256)
@@ -43,7 +49,7 @@ def test_counts_do_not_depend_on_how_the_cells_are_cut(seed: int, parts: int, we
 
 
 def test_areas_beyond_the_whole_numbers_of_float32_are_exact() -> None:
-    tally = Tally()
+    tally = Tally(1)
     for _ in range(3):
         tally.add(np.full(400_000, 0.5, np.float32), np.ones(400_000, np.uint8), np.full(400_000, 65_535.0))
     assert tally.histogram[BINS // 2] == tally.group_areas[1] == 1_200_000 * 65_535
@@ -65,7 +71,7 @@ FITTED: dict[str, Any] = {"derive": "density", "radius": 10_000.0, "kernel": "qu
 def test_a_layer_that_means_something_else_is_refused(
     derivation: dict[str, Any], codes: dict[str, tuple[float, ...]], words: str | None
 ) -> None:
-    record = {"name": "faults", "role": "density", "direction": 1, "weight": 1.0}
+    record = {"name": "faults", "role": "density", "direction": 1, "weight": None}
     record |= {"derivation": FITTED, "codes": {"granite": [1.0]}}
     screener = Screener((record,), (Membership("sigmoid"),), {}, {})
     layer = Layer("faults", "density", Path("f.tif"), 1, "float32", direction=1, codes=codes, derivation=derivation)

@@ -5,108 +5,26 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
+import geopandas
 import numpy as np
 import pytest
-import rasterio
-from affine import Affine
+from districts import Finished, digests, finished_run
 from sklearn.metrics import roc_auc_score
+from stages.judged import CELL, GRID, MAPS, District, make
 
+from mpmjax import pipeline
 from mpmjax.errors import DataError
-from mpmjax.reference.membership import membership
-from mpmjax.reference.overlay import overlay
+from mpmjax.scoring.intervals import districts_of, intervals, standing
 from mpmjax.scoring.metrics import count_ranks, judge
+from mpmjax.scoring.spatial import block_figures, parts_of, toroidal_null
 from mpmjax.stages import validate as stage
-from mpmjax.stages.validate import validate
-from mpmjax.types import Evidence, Grid, Layer, Membership, Occurrences, Screener
-
-HEIGHT, WIDTH, CELL = 37, 53, 60.0
-GRID = Grid("EPSG:32639", Affine(CELL, 0, 500_000, 0, -CELL, 4_000_000), WIDTH, HEIGHT)
-MAPS = ("prospectivity", "anomaly", "favourability")
-MEMBERSHIPS = (
-    Membership("sigmoid", {"midpoint": 50.0, "slope": 0.1}),
-    Membership("linear", {"lo": 200.0, "hi": 0.0}, hedge="somewhat"),
-    Membership("category", {}, knots_x=np.array([1.0, 2.0, 3.0]), knots_y=np.array([0.9, 0.3, 0.6])),
-    Membership("sigmoid", {"midpoint": 0.0, "slope": 1.0}),
-)
-WEIGHT = np.array([1.0, 2.0, 1.0, 0.0], np.float32)
-"""The last layer has no direction: no part of gamma."""
-
-
-def write(path: Path, values: np.ndarray, nodata: float) -> Path:
-    profile = {"driver": "GTiff", "height": HEIGHT, "width": WIDTH, "count": 1, "dtype": values.dtype, "nodata": nodata}
-    with rasterio.open(path, "w", crs=GRID.crs, transform=GRID.transform, **profile) as dataset:
-        dataset.write(values, 1)
-    return path
-
-
-@dataclasses.dataclass(frozen=True)
-class District:
-    """Layers and maps as files, and as whole arrays: values float64 with NaN where missing, [height, width]."""
-
-    folder: Path
-    evidence: Evidence
-    layers: np.ndarray
-    maps: dict[str, np.ndarray]
-    known: np.ndarray
-
-    def validate(self, draws: int = 0, **options: Any) -> dict[str, Any]:
-        return validate(self.evidence, Screener((), MEMBERSHIPS, {"weight": WEIGHT}, {}), self.folder, draws, **options)
-
-    def gamma(self) -> np.ndarray:
-        """By the definitions; 0.5 where no directed layer has data."""
-        mu = np.stack([
-            membership(values, **{field.name: getattr(m, field.name) for field in dataclasses.fields(m)})
-            for values, m in zip(self.layers, MEMBERSHIPS, strict=True)
-        ])[WEIGHT > 0]  # fmt: skip
-        with np.errstate(invalid="ignore"):
-            found = overlay(np.nan_to_num(mu), ~np.isnan(mu), "gamma", 0.9)
-        return np.where(np.isnan(found), 0.5, found)
+from mpmjax.types import Occurrences
 
 
 @pytest.fixture
 def district(tmp_path: Path) -> District:
     return make(tmp_path)
-
-
-def make(folder: Path, known_on: str = "scored") -> District:
-    rng = np.random.default_rng(0)
-    shape = (HEIGHT, WIDTH)
-    raw = (
-        rng.integers(1, 100, shape).astype(np.uint8),
-        rng.integers(0, 40, shape).astype(np.int16),  # with a scale of 7.5
-        rng.integers(1, 5, shape).astype(np.uint8),  # class 4 is in no table
-        rng.normal(size=shape).astype(np.float32),
-    )
-    nodata, scale = (0, -999, 0, -9999.0), (1.0, 7.5, 1.0, 1.0)
-    layers, values = [], np.empty((4, *shape))
-    for index, array in enumerate(raw):
-        missing = rng.uniform(size=shape) < 0.15
-        array[missing] = nodata[index]
-        path = write(folder / f"layer{index}.tif", array, nodata[index])
-        layers.append(
-            Layer(f"layer{index}", "index", path, 1, array.dtype.name, float(nodata[index]), scale=scale[index])
-        )
-        values[index] = np.where(missing, np.nan, array * scale[index])
-    scored = (~np.isnan(values)).mean(axis=0) >= 0.5
-    scored[:, -4:] = False  # outside the study area
-    known = np.zeros(shape, bool)
-    known.flat[rng.choice(np.flatnonzero(scored), 40, replace=False)] = True
-    maps = {}
-    for name, levels in zip(MAPS, (None, 7, 1000), strict=True):
-        score = 1 / (1 + np.exp(-rng.normal(known * 0.8, 1.0)))
-        score = score if levels is None else np.floor(score * levels) / levels
-        maps[name] = np.where(scored, score, -9999.0).astype(np.float32)
-        write(folder / f"{name}.tif", maps[name], -9999.0)
-    stray = {"scored": np.zeros(shape, bool), "both": np.zeros(shape, bool), "unscored": np.zeros(shape, bool)}
-    stray["both"].flat[np.flatnonzero(~scored)[:5]] = True
-    stray["unscored"] = stray["both"]
-    on = known | stray[known_on] if known_on != "unscored" else stray["unscored"]
-    rows, cols = np.nonzero(on)
-    order = rng.permutation(rows.size)
-    occurrences = Occurrences(rows[order], cols[order], rows.size + 3, "deposits.csv")
-    return District(folder, Evidence(GRID, tuple(layers), None, occurrences), values, maps, known)
 
 
 def test_auc_is_that_of_scikit_learn_on_whole_arrays(district: District) -> None:
@@ -133,8 +51,63 @@ def test_every_figure_is_that_of_the_whole_map(district: District) -> None:
     got = district.validate(draws=50)["methods"]
     for name in MAPS:
         values = district.maps[name]
-        assert got[name] == judge(count_ranks(values[district.known], [values[values >= 0]]), 50)
-        assert got[name]["auc_low"] < got[name]["auc"] < got[name]["auc_high"]
+        figures = {key: value for key, value in got[name].items() if key not in ("auc_low", "auc_high", "limits")}
+        assert figures == judge(count_ranks(values[district.known], [values[values >= 0]]))
+
+
+def test_intervals_are_over_districts(district: District) -> None:
+    got = district.validate(draws=50)
+    rows, cols = np.nonzero(district.known)
+    own = districts_of(CELL * cols, CELL * rows)
+    assert got["districts"] == own.max() + 1
+    assert 10 < got["districts"] < 40
+    assert got["notes"][0].startswith(f"40 occurrences in {got['districts']} districts")
+    assert "the standard error of an AUC is about 0.0" in got["notes"][0]
+    for name in MAPS:
+        values = district.maps[name]
+        scores = values[district.known]
+        of = standing(scores, count_ranks(scores, [values[values >= 0]]))
+        expected = intervals(of, own, 50)["figures"]
+        figures = got["methods"][name]
+        assert figures["limits"] == {key: [value["low"], value["high"]] for key, value in expected.items()}
+        assert [figures["auc_low"], figures["auc_high"]] == figures["limits"]["auc"]
+        assert figures["auc_low"] < figures["auc"] < figures["auc_high"]
+
+
+def test_the_null_and_the_blocks_are_those_of_the_whole_map(district: District) -> None:
+    got, values = district.validate(), district.maps["prospectivity"]
+    parts = parts_of(np.where(values >= 0, values, np.nan))
+    rows, cols = np.nonzero(district.known)
+    assert got["null"] == toroidal_null(parts, GRID.shape, rows, cols)
+    assert got["null"]["auc"] == pytest.approx(got["methods"]["prospectivity"]["auc"], abs=1e-12)
+    assert got["null"]["p"] < 0.5
+    assert got["blocks"] == block_figures(parts, GRID.shape, rows, cols)
+    assert sum(block["deposits"] for block in got["blocks"]) == 40
+
+
+def test_a_study_area_too_small_for_shifts_is_told(district: District) -> None:
+    """A few cells are scored: wherever the occurrences are moved, they leave them."""
+    kept = np.zeros(GRID.shape, bool)
+    kept[5:9, 5:9] = True
+    district.rewrite(kept)
+    rows, cols = np.array([5, 6, 8]), np.array([5, 8, 7])
+    few = dataclasses.replace(district.evidence, occurrences=Occurrences(rows, cols, 3, "deposits.csv"))
+    got = dataclasses.replace(district, evidence=few).validate()
+    assert "study area fills too little" in got["null"]["missing"]
+    assert got["methods"]["prospectivity"]["auc"] == got["blocks"][0]["auc"]
+
+
+def test_many_occurrences_thin_the_draws_not_the_figures(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = district.validate(draws=20)
+    monkeypatch.setattr(stage, "some_of", lambda count: np.arange(0, count, 3))
+    monkeypatch.setattr(stage, "LANDINGS", 14 * 200)
+    got = district.validate(draws=20)
+    for name in MAPS:
+        assert got["methods"][name]["auc"] == whole["methods"][name]["auc"]
+        assert got["methods"][name]["capture"] == whole["methods"][name]["capture"]
+    assert got["districts"] < whole["districts"]
+    assert got["null"]["shifts"] == 200
+    assert got["blocks"] == whole["blocks"]
 
 
 @pytest.mark.parametrize(("tile", "workers"), [(16, 1), (16, 3), (37, 2), (1, 2)])
@@ -145,8 +118,7 @@ def test_tiles_and_workers_change_nothing(
     whole = district.validate(draws=20, workers=1)
     monkeypatch.setattr(stage, "TILE", tile)
     got = district.validate(draws=20, workers=workers)
-    assert got["methods"] == whole["methods"]
-    assert sorted(got["xy"]) == sorted(whole["xy"])
+    assert got == whole
 
 
 def test_occurrences_on_cells_that_were_not_scored_are_left_out(tmp_path: Path) -> None:
@@ -192,3 +164,31 @@ def test_every_scored_cell_is_an_occurrence(district: District) -> None:
     everywhere = dataclasses.replace(district.evidence, occurrences=Occurrences(rows, cols, rows.size, "deposits.csv"))
     with pytest.raises(DataError, match=r"deposits.csv"):
         dataclasses.replace(district, evidence=everywhere).validate()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return finished_run(tmp_path_factory)
+
+
+def test_labels_never_reach_what_is_fitted_or_drawn(done: Finished, tmp_path: Path) -> None:
+    """The same project with other occurrences: Screener, maps and targets have the same bytes, the figures have not."""
+    district = tmp_path / "district"
+    district.mkdir()
+    for path in done.project.parent.iterdir():
+        (district / path.name).write_bytes(path.read_bytes())
+    points = geopandas.read_file(district / "deposits.gpkg")[:7]
+    points.geometry = points.geometry.translate(-1800.0, 2400.0)
+    points.to_file(district / "deposits.gpkg")
+    record = pipeline.run(district / "project.toml", tmp_path / "out")
+    assert record["validation"]["methods"] != done.record["validation"]["methods"]
+    first, second = digests(done.output), digests(tmp_path / "out")
+    drawn = {name for name in first if name.endswith((".tif", ".qml", ".safetensors", ".gpkg"))}
+    assert len(drawn) >= 20
+    assert {name: second[name] for name in drawn} == {name: first[name] for name in drawn}
+    # The rest of the Screener, which names its sources by their folders, and a checksum over these.
+    here, there = (
+        json.loads((folder / "screener.json").read_text("utf-8")) for folder in (tmp_path / "out", done.output)
+    )
+    assert here.pop("checksum") != there.pop("checksum")
+    assert json.dumps(here).replace(str(district), "") == json.dumps(there).replace(str(done.project.parent), "")

@@ -107,18 +107,44 @@ def _in_order(inputs: jax.Array, present: jax.Array, order: jax.Array) -> State:
     return inputs.swapaxes(0, 1)[order], present.swapaxes(0, 1)[order]
 
 
-def masked_loss(x: jax.Array, x_hat: jax.Array, valid: jax.Array, kind: str, delta: float = 0.1) -> jax.Array:
+def masked_loss(
+    x: jax.Array,
+    x_hat: jax.Array,
+    valid: jax.Array,
+    kind: str,
+    *,
+    delta: float = 0.1,
+    trim: float = 0.0,
+    judged: jax.Array | None = None,
+) -> jax.Array:
     """Mean over valid layers and features of the squared or Huber error; Huber is scaled to agree with MSE near 0.
 
+    The `trim` share of cells that fit worst takes no part, nor in the gradient: what is to be found as unusual must not
+    be learnt (the trimmed loss of least trimmed squares, Rousseeuw 1984, doi 10.1080/01621459.1984.10477105).
+
     Args:
+        x, x_hat: [n, L, F]; valid: bool [n, L].
+        kind: huber or mse.
         delta: memberships lie in 0..1; beyond this error the Huber loss grows linearly.
+        trim: in 0..1, of n cells rounded down.
+        judged: bool [n, L], the layers whose mean loss says how badly a cell fits; all valid ones by default.
     """
     error = jnp.abs(x - x_hat)
     loss = error**2
     if kind == "huber":
         loss = jnp.where(error <= delta, loss, 2 * delta * error - delta**2)
+    if dropped := int(trim * len(x)):
+        valid = valid & ~_worst(loss, valid if judged is None else judged, dropped)[:, None]
     weight = jnp.broadcast_to(valid[..., None], x.shape)
     return jnp.where(weight, loss, 0.0).sum() / jnp.maximum(weight.sum(), 1)
+
+
+def _worst(loss: jax.Array, judged: jax.Array, count: int) -> jax.Array:
+    """bool [n]: the `count` cells of the highest mean loss over their judged layers; never one whose loss is NaN."""
+    mean = jnp.where(judged[..., None], loss, 0.0).sum((1, 2)) / jnp.maximum(judged.sum(1) * loss.shape[2], 1)
+    _, cells = lax.top_k(lax.stop_gradient(mean), count)
+    # top_k holds NaN for the highest: dropped, a member that diverges would pass for a sound one.
+    return jnp.zeros(len(loss), bool).at[cells].set(True) & ~jnp.isnan(mean)
 
 
 def export(params: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -39,6 +39,8 @@ class TrainingConfig:
     loss: str
     layer_dropout: float
     patience: int
+    trim: float = 0.0
+    """Share of the cells of a batch, and of those held out, that are left out of the loss as the worst; in [0, 0.5)."""
 
     @property
     def rounds(self) -> int:
@@ -84,9 +86,9 @@ class _Progress(NamedTuple):
 
 
 def plan_members(
-    rows: np.ndarray, cols: np.ndarray, members: int, layers: int, seed: int, held_out: int = 2048
+    rows: np.ndarray, cols: np.ndarray, members: int, layers: int, seed: int, held_out: int = 2048, first: int = 0
 ) -> Plan:
-    """Seeds, orders and spatial block bootstraps of E members.
+    """Seeds, orders and spatial block bootstraps of E members, which do not depend on how many there are.
 
     The sample is cut into about 10 x 10 blocks. Each member holds out 15 % of the occupied blocks and trains on
     cells drawn from a bootstrap of the others (blocks with replacement), so that neighbours, which know each other's
@@ -94,6 +96,9 @@ def plan_members(
 
     Args:
         rows, cols: int [n], the sample's places on the grid.
+        members: E.
+        held_out: v, cells drawn from the blocks held out.
+        first: number of the first of them; member 0 has the order of the project.
 
     Returns:
         Plan with leading axis E.
@@ -103,7 +108,7 @@ def plan_members(
     _, block = np.unique(np.stack([rows // side, cols // side]), axis=1, return_inverse=True)
     block = block.ravel()
     parts = []
-    for member in range(members):
+    for member in range(first, first + members):
         rng = np.random.default_rng([seed, member])
         blocks = rng.permutation(block.max() + 1)
         kept_back = blocks[: max(1, round(0.15 * len(blocks)))] if len(blocks) > 1 else blocks[:0]
@@ -183,7 +188,8 @@ def _train(plan: Plan, data: tuple[jax.Array, jax.Array], config: TrainingConfig
         batch, present = x[rows], valid[rows]
         seen = present & seen_share(present)
         x_hat = jnp.asarray(network.apply({"params": params}, batch, present, seen, plan.order))
-        return masked_loss(batch, x_hat, present, config.loss)
+        # Judged by the layers that were shown: that a hidden one is not guessed makes no cell unusual.
+        return masked_loss(batch, x_hat, present, config.loss, trim=config.trim, judged=seen)
 
     def step(carry, number):
         params, state = carry

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from mpmjax.reporting import view
+from mpmjax.reporting import judgement, view
 
 MAPS: dict[str, tuple[str, str]] = {
     "prospectivity": (
@@ -57,7 +57,7 @@ def render(record: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
         layers=view.layers(record),
         model=view.model(record),
         groups=view.groups(record),
-        validation=view.validation(record),
+        validation=judgement.validation(record),
         capture_shares=[f"{100 * float(share):g} %" for share in view.CAPTURE_SHARES],
         warnings=[view.words.printable(warning) for warning in record.get("warnings") or ()],
         provenance=view.provenance(record),

@@ -14,6 +14,10 @@ from mpmjax.project import Project
 from mpmjax.stream.files import sha256
 from mpmjax.types import Evidence, Grid, Screener, Screening, Target
 
+MOST_DRIFT = 0.05
+"""Share of the scored cells that may lie outside the Screener's sample, or be unusual, before it is warned of."""
+MOST_NAMED = 6
+
 LIBRARIES = ("jax", "flax", "optax", "numpy", "numba", "scipy", "scikit-learn", "rasterio", "geopandas", "shapely")
 
 
@@ -31,6 +35,7 @@ def build_record(
     """The record without checksums: of inputs they are taken when those are read, of outputs when they exist."""
     grid, groups = evidence.grid, dict(screener.diagnostics["groups"])
     k = int(groups["k"])
+    drift = drift_record(screener, screening)
     groups["share"] = (screening.group_areas[1 : k + 1] / max(int(screening.group_areas.sum()), 1)).tolist()
     return {
         "project": {"name": project.project.name, "description": project.project.description},
@@ -53,16 +58,57 @@ def build_record(
         ],
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
+        "drift": drift,
         "thresholds": dict(thresholds),
         "targets": [
             {k: list(v) if k == "drivers" else v for k, v in asdict(t).items() if k != "geometry"} for t in found
         ],
         "target_count": len(found),
         "validation": validation,
-        "warnings": [*evidence.notes, *screener.diagnostics["notes"]],
+        "warnings": [
+            *evidence.notes,
+            *screener.diagnostics["notes"],
+            *drift_warnings(drift, int(screener.diagnostics["model"]["sample"])),
+        ],
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     }
+
+
+def drift_record(screener: Screener, screening: Screening) -> dict[str, Any]:
+    """Shares of the scored cells: outside the Screener's sample by layer, in any layer, and unusual as a whole."""
+    cells = max(screening.valid_cells, 1)
+    shares = zip(screener.layer_names, screening.outside.tolist(), strict=True)
+    return {
+        "outside": {name: count / cells for name, count in shares},
+        "cells_outside": screening.cells_outside / cells,
+        "unusual": screening.unusual / cells,
+    }
+
+
+def drift_warnings(drift: Mapping[str, Any], sample: int) -> list[str]:
+    """Sentences for a reader whose district is not of the kind that the Screener was fitted on; none if it is.
+
+    Args:
+        drift: as drift_record gives it.
+        sample: n, number of cells that the Screener was fitted on. A cell of the same district lies outside the span
+            of n others in a layer with a chance of 2 / (n + 1), so many layers and a small sample are allowed more.
+    """
+    notes, by_layer = [], sorted(drift["outside"].items(), key=lambda item: -item[1])
+    if drift["cells_outside"] > MOST_DRIFT + 2.0 * len(by_layer) / (sample + 1):
+        named = [f"{name} {share:.1%}" for name, share in by_layer[:MOST_NAMED] if share >= 0.001]
+        notes.append(
+            f"{drift['cells_outside']:.1%} of the scored cells have a value beyond all that the Screener was fitted on "
+            f"({', '.join(named)}): memberships and network were not fitted for them, and their ranks mean little. Fit "
+            "on this district, or on both together."
+        )
+    if drift["unusual"] > MOST_DRIFT:
+        notes.append(
+            f"{drift['unusual']:.1%} of the scored cells are more unusual than 99 % of those that the Screener was "
+            "fitted on, where about 1 % is expected: here the layers go together in another way. Fit on this district, "
+            "or on both together."
+        )
+    return notes
 
 
 def grid_record(grid: Grid) -> dict[str, Any]:

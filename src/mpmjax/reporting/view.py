@@ -191,59 +191,6 @@ def ordered_methods(methods: Record) -> list[str]:
     return [name for name in _METHOD_ORDER if name in methods] + sorted(set(methods) - set(_METHOD_ORDER))
 
 
-def validation(record: Record) -> dict[str, Any] | None:
-    """The methods side by side, the best figure of each column marked, and what they say together."""
-    found = part(record, "validation")
-    methods = part(found, "methods")
-    if not methods:
-        return None
-    rows = []
-    for name in ordered_methods(methods):
-        scores, pa = methods[name] or {}, part(methods[name] or {}, "pa")
-        auc, low, high = (words.finite(scores.get(key)) for key in ("auc", "auc_low", "auc_high"))
-        interval = "" if low is None or high is None else f"{words.fixed(low)} to {words.fixed(high)}"
-        captures = [words.finite(part(scores, "capture").get(share)) for share in CAPTURE_SHARES]
-        pr, oa, nd, ln_nd = (words.finite(pa.get(key)) for key in ("pr", "oa", "nd", "ln_nd"))
-        cells = [(words.fixed(auc), auc), *((words.percent(value), value) for value in captures)]
-        cells += [(words.percent(pr), pr), (words.percent(oa), None if oa is None else -oa)]
-        cells += [(words.fixed(nd), nd), (words.fixed(ln_nd), ln_nd)]
-        rows.append({"name": words.printable(words.method(name)), "interval": interval, "cells": cells})
-    return {
-        "rows": _mark_best(rows),
-        "source": words.printable(found.get("source") or ""),
-        "points": words.count(found.get("points")),
-        "occurrences": words.count(found.get("occurrences")),
-        "verdict": _verdict(methods),
-    }
-
-
-def _mark_best(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Cells (text, value) become (text, is best); what prints alike is equally good, one method alone has no best."""
-    best = []
-    for column in zip(*(row["cells"] for row in rows), strict=True):
-        judged = [cell for cell in column if cell[1] is not None]
-        best.append(max(judged, key=lambda cell: cell[1])[0] if len(rows) > 1 and judged else None)
-    for row in rows:
-        row["cells"] = [(text, text == top) for (text, _), top in zip(row["cells"], best, strict=True)]
-    return rows
-
-
-def _verdict(methods: Record) -> str:
-    """What the figures say together, also where it speaks against the method."""
-    aucs = {name: words.finite((scores or {}).get("auc")) for name, scores in methods.items()}
-    ours = aucs.get("prospectivity")
-    if ours is None:
-        return ""
-    low = words.finite(methods["prospectivity"].get("auc_low"))
-    sentence = f"Prospectivity ranks a known occurrence above {words.percent(ours)} of the other cells on average"
-    sentence += ", which these few occurrences cannot tell from chance." if low is not None and low <= 0.5 else "."
-    better = [name for name in ordered_methods(methods) if (aucs[name] or 0.0) >= ours + NOTICEABLE]
-    if better:
-        named = words.listed([f"{words.method(name)} ({words.fixed(aucs[name])})" for name in better])
-        sentence += f" Here {named} rank{'s' if len(better) == 1 else ''} them higher: read those maps beside it."
-    return sentence
-
-
 def provenance(record: Record) -> dict[str, Any]:
     """Version, command, seed, library versions, checksums and times."""
     times = {stage: words.finite(seconds) or 0.0 for stage, seconds in part(record, "times").items()}

@@ -39,6 +39,8 @@ _DERIVED = {
 }
 _METHODS = {
     "gamma": "fuzzy gamma overlay",
+    "typed mean": "typed mean, the plain overlay",
+    "R": "R, favourability told from the latent",
 }
 
 
@@ -74,6 +76,15 @@ def fixed(value: Any, places: int = 2) -> str:
     """A score with a fixed number of decimals, so that columns line up."""
     x = finite(value)
     return DASH if x is None else _minus(f"{x:.{places}f}")
+
+
+def signed(value: Any, places: int = 3) -> str:
+    """A difference of scores with its sign; "±0.000" where it rounds to nothing."""
+    x = finite(value)
+    if x is None:
+        return DASH
+    text = fixed(abs(x), places)
+    return f"±{text}" if float(text) == 0.0 else f"{'+' if x > 0 else chr(0x2212)}{text}"
 
 
 def count(value: Any) -> str:

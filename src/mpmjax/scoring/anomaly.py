@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mpmjax.reference.lstm import Z_CAP
+
 SMALLEST_SCALE = 1e-3
 """Memberships lie in 0..1: a layer reconstructed better than this everywhere must not turn noise into anomalies."""
 
@@ -26,3 +28,13 @@ def residual_scale(residual: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray,
             mad = np.median(np.abs(present - median[:, layer, None]), axis=1)
             scale[:, layer] = np.maximum(1.4826 * mad, SMALLEST_SCALE)
     return median, scale
+
+
+def surprise(residual: np.ndarray, valid: np.ndarray, median: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Each member's mean over a cell's valid layers of min(z^2, 25), z the standardised residual: [E, n].
+
+    Args:
+        residual: [E, L, n]; valid: bool [L, n], at least one layer a cell; median, scale: [E, L], of residual_scale.
+    """
+    z = (residual - median[..., None]) / scale[..., None]
+    return np.where(valid, np.minimum(z * z, Z_CAP), 0.0).sum(axis=1) / valid.sum(axis=0)

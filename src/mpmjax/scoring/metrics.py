@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 CAPTURE_SHARES = (0.01, 0.02, 0.05, 0.10, 0.20)
+EVIDENCE_SHARE = 0.1
+"""Share of the area whose weights of evidence are given: one that is stated beforehand, not the one that looks best."""
 CURVE_POINTS = 201
 
 
@@ -77,25 +79,15 @@ def auc(counts: RankCounts) -> float:
     m = len(counts.scores)
     if m == 0 or counts.cells <= m:
         raise ValueError(f"AUC needs occurrences and other cells, got {m} occurrences in {counts.cells} cells")
-    return float(_pair_scores(counts).mean())
+    return float(pair_scores(counts).mean())
 
 
-def _pair_scores(counts: RankCounts) -> np.ndarray:
+def pair_scores(counts: RankCounts) -> np.ndarray:
     """The share of background cells that each occurrence beats, ties half: float64 [m]; the mean is the AUC."""
     own_lower = np.searchsorted(counts.scores, counts.scores, side="left")
     own_equal = np.searchsorted(counts.scores, counts.scores, side="right") - own_lower
     background = counts.cells - len(counts.scores)
     return (counts.lower - own_lower + 0.5 * (counts.equal - own_equal)) / background
-
-
-def auc_interval(counts: RankCounts, draws: int, seed: int = 0, level: float = 0.95) -> tuple[float, float]:
-    """Bootstrap interval of the AUC over occurrences (the background, all other cells, is not resampled)."""
-    scores = _pair_scores(counts)
-    rng = np.random.default_rng(seed)
-    # One draw at a time: label rasters have hundreds of thousands of cells, and all draws at once would hold gigabytes.
-    means = [scores[rng.integers(0, len(scores), len(scores))].mean() for _ in range(draws)]
-    low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
-    return float(low), float(high)
 
 
 def capture(counts: RankCounts, shares: Iterable[float] = CAPTURE_SHARES) -> dict[str, float]:
@@ -142,14 +134,45 @@ def prediction_area(counts: RankCounts) -> dict[str, float]:
     }
 
 
-def judge(counts: RankCounts, draws: int, seed: int = 0) -> dict[str, object]:
-    """All figures of one score, as they stand in run.json."""
-    low, high = auc_interval(counts, draws, seed) if draws else (None, None)
+def weights_of_evidence(counts: RankCounts, share: float) -> dict[str, float | None]:
+    """Weights of the best so large a share of the area as one binary layer of evidence (Bonham-Carter 1994, chapter 9).
+
+    B are the cells inside, D those with an occurrence:
+
+        W+ = ln(P(B | D) / P(B | not D)), W- = ln(P(not B | D) / P(not B | not D)), C = W+ - W-
+        s(C)^2 = 1/n(B, D) + 1/n(B, not D) + 1/n(not B, D) + 1/n(not B, not D)
+
+    Ties at the border are cut in proportion, as in `capture`.
+
+    Returns:
+        share, w_plus, w_minus, contrast, and studentized = C / s(C), above 2 where it is hardly chance. None where one
+        of the four kinds of cells does not exist: all occurrences inside, or none.
+    """
+    m, cells = len(counts.scores), counts.cells
+    inside = capture(counts, [share])[f"{share:g}"]
+    hit, area = inside * m, share * cells
+    kinds = np.array([hit, area - hit, m - hit, cells - area - (m - hit)])
+    if (kinds <= 0.0).any():
+        return {"share": share, "w_plus": None, "w_minus": None, "contrast": None, "studentized": None}
+    others = cells - m
+    plus, minus = np.log(kinds[0] / m / (kinds[1] / others)), np.log(kinds[2] / m / (kinds[3] / others))
+    contrast = float(plus - minus)
+    error = float(np.sqrt((1.0 / kinds).sum()))
+    return {
+        "share": share,
+        "w_plus": float(plus),
+        "w_minus": float(minus),
+        "contrast": contrast,
+        "studentized": contrast / error,
+    }
+
+
+def judge(counts: RankCounts) -> dict[str, object]:
+    """All figures of one score, as they stand in run.json; how sure they are is said by mpmjax.scoring.intervals."""
     return {
         "auc": auc(counts),
-        "auc_low": low,
-        "auc_high": high,
         "capture": capture(counts),
         "success": success_rate(counts),
         "pa": prediction_area(counts),
+        "weights_of_evidence": weights_of_evidence(counts, EVIDENCE_SHARE),
     }

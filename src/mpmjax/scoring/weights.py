@@ -27,6 +27,17 @@ def layer_weights(layers: Sequence[Layer], sample: FuzzySample) -> np.ndarray:
     )
 
 
+def favourability(sample: FuzzySample, weights: np.ndarray) -> np.ndarray:
+    """Weighted mean membership of the sample's cells, float64 [n]; the middle, 0.5, where no directed layer is valid.
+
+    Args:
+        weights: [L], of layer_weights.
+    """
+    share = sample.valid * np.asarray(weights, np.float64)
+    total = share.sum(axis=1)
+    return np.where(total > 0, (share * sample.mu).sum(axis=1) / np.where(total > 0, total, 1.0), 0.5)
+
+
 def distinctness(mu: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Share of the pairs of cells that a layer tells apart: whose memberships differ by more than `APART`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
         valid[keep],
         sample.rows[keep],
         sample.cols[keep],
-        tuple(_statistics(sample.values[:, index]) for index in range(len(fitted))),
+        tuple(_statistics(column, m) for column, m in zip(sample.values.T, fitted, strict=True)),
         tuple(
             note
             for index, (layer, m) in enumerate(zip(evidence.layers, fitted, strict=True))
@@ -122,7 +123,11 @@ def _refuse_alike(mu: np.ndarray) -> None:
         raise DataError("All sampled cells have the same memberships: there is nothing to tell apart.")
 
 
-def _statistics(values: np.ndarray) -> Mapping[str, float]:
+def _statistics(values: np.ndarray, m: Membership) -> Mapping[str, Any]:
+    """What the sample held, for the report, and to tell in another district what it did not hold."""
     present = values[np.isfinite(values)]
-    p1, median, p99 = (float(p) for p in np.percentile(present, (1, 50, 99)))
-    return {"missing_share": 1.0 - present.size / values.size, "p1": p1, "median": median, "p99": p99}
+    low, p1, median, p99, high = (float(p) for p in np.percentile(present, (0, 1, 50, 99, 100)))
+    found = {"missing_share": 1.0 - present.size / values.size, "min": low, "p1": p1, "median": median, "p99": p99}
+    # A class between two others is not between them in kind.
+    classes = {"classes": np.unique(present).tolist()} if m.kind == "category" else {}
+    return found | {"max": high} | classes

@@ -7,6 +7,7 @@ import numpy as np
 from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.groups import find_groups, gaussians
 from mpmjax.scoring.latent import regress
+from mpmjax.scoring.weights import favourability
 from mpmjax.types import Ensemble, FuzzySample, Grouping
 
 
@@ -16,13 +17,11 @@ def group(model: ModelSection, weights: np.ndarray, sample: FuzzySample, ensembl
     Args:
         weights: float [L], the layers' weights in favourability, 0 for those without a direction.
     """
-    share = sample.valid * weights
-    total = share.sum(axis=1)
-    favourability = np.where(total > 0, (share * sample.mu).sum(axis=1) / np.where(total > 0, total, 1.0), 0.5)
+    fav = favourability(sample, weights)
     k = None if model.groups == "auto" else model.groups
-    found = find_groups(ensemble.latents, favourability, k, model.seed)
+    found = find_groups(ensemble.latents, fav, k, model.seed)
     groups = len(found.favourability)
-    fav_w, fav_b = regress(ensemble.latents, favourability)
+    fav_w, fav_b = regress(ensemble.latents, fav)
     return Grouping(
         gaussians(ensemble.latents, found.labels, groups)
         | {"fav_w": fav_w, "fav_b": fav_b, "weight": weights.astype(np.float32)},

@@ -15,6 +15,7 @@ from mpmjax.ops.membership import Memberships, membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
 from mpmjax.products import PRODUCTS
 from mpmjax.project_sections import StreamSection
+from mpmjax.scoring.drift import Sampled, count_unusual
 from mpmjax.scoring.thresholds import BINS, bin_of
 from mpmjax.stream.files import require_disk
 from mpmjax.stream.prefetch import ordered_map, worker_count
@@ -43,30 +44,33 @@ def screen(
     Raises:
         MemoryLimitError, DiskError: the work does not fit; said before it starts.
         TileError: a tile cannot be read.
+        ScreenerError: the Screener does not say which values it was fitted on.
         DataError: no cell could be scored.
     """
     workers = require_room(evidence, stream, scratch)
     fuzzify = TileMemberships(plan_memberships(evidence.layers, screener.memberships), stream.backend)
     scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
+    sampled = Sampled(screener, evidence.layers)
     tiles = cut(evidence.grid.shape, stream.tile)
-    area, tally = cell_area(evidence.grid), Tally()
+    area, tally = cell_area(evidence.grid), Tally(len(evidence.layers))
     with (
         StackReader(evidence.grid, evidence.layers, evidence.mask) as reader,
         MapStore(scratch, evidence.grid, PRODUCTS) as store,
     ):
 
-        def work(tile: Tile) -> tuple[Tile, np.ndarray, np.ndarray | None, Mapping[str, np.ndarray]]:
+        def work(tile: Tile) -> tuple[Tile, np.ndarray, np.ndarray | None, Mapping[str, np.ndarray], np.ndarray]:
             try:
                 slab = reader.read(tile)
             except DataError as error:
                 raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
             scored, maps = score_slab(slab, fuzzify, scorer, coverage)
             weights = area.weights(tile)
-            return tile, scored, None if weights is None else weights[scored], maps
+            return tile, scored, None if weights is None else weights[scored], maps, sampled.outside(slab, scored)
 
-        for done, (tile, scored, weights, maps) in enumerate(ordered_map(work, tiles, workers), 1):
+        for done, (tile, scored, weights, maps, outside) in enumerate(ordered_map(work, tiles, workers), 1):
             store.write(tile, maps)
             tally.add(maps["prospectivity"][scored], maps["groups"][scored], weights)
+            tally.add_drift(maps["anomaly"][scored], outside)
             progress(done, len(tiles))
     if not tally.cells:
         raise DataError(
@@ -74,7 +78,8 @@ def screen(
             "the study area; nothing was scored. Check the layers' extents and nodata, and the mask."
         )
     build_cogs(store, output, PRODUCTS, workers)
-    return Screening(tally.cells, tally.histogram, tally.group_areas, area.unit_km2)
+    layers, cells = tally.outside[:-1], int(tally.outside[-1])
+    return Screening(tally.cells, tally.histogram, tally.group_areas, area.unit_km2, layers, cells, tally.unusual)
 
 
 class TileMemberships:
@@ -102,18 +107,28 @@ class TileMemberships:
 
 
 class Tally:
-    """Counts over the tiles of a pass, in whole numbers: the order of tiles does not matter. As in Screening."""
+    """Counts over the tiles of a pass, in whole numbers: the order of tiles does not matter. As in Screening.
 
-    def __init__(self) -> None:
-        self.cells = 0
+    Args:
+        layers: L.
+    """
+
+    def __init__(self, layers: int) -> None:
+        self.cells = self.unusual = 0
         self.histogram = np.zeros(BINS, np.int64)
         self.group_areas = np.zeros(256, np.int64)
+        self.outside = np.zeros(layers + 1, np.int64)
 
     def add(self, prospectivity: np.ndarray, groups: np.ndarray, weights: np.ndarray | None) -> None:
         """Count scored cells, [n] each; `weights` are their areas in whole units, None for 1 each."""
         self.cells += len(groups)
         self.group_areas += _sums(groups, weights, 256)
         self.histogram += _sums(bin_of(prospectivity), weights, BINS)
+
+    def add_drift(self, anomaly: np.ndarray, outside: np.ndarray) -> None:
+        """Count scored cells, [n], by their anomaly's rank; `outside` is what Sampled says of the same cells."""
+        self.unusual += count_unusual(anomaly)
+        self.outside += outside
 
 
 def _sums(places: np.ndarray, weights: np.ndarray | None, count: int) -> np.ndarray:
