@@ -107,7 +107,7 @@ class ModelSection(Section):
     loss: Literal["huber", "mse"] = "huber"
     layer_dropout: Annotated[float, Field(ge=0, lt=0.9)] = 0.1
     trim: Annotated[float, Field(ge=0, lt=0.5)] = Field(
-        default=0.05, description="share of cells, the worst of each batch, that is not learnt"
+        default=0.0, description="share of cells, the worst of each batch, that is not learnt"
     )
     patience: Annotated[int, Field(ge=1, le=10_000)] = 6
     groups: Annotated[int, Field(ge=2, le=20)] | Literal["auto"] = "auto"

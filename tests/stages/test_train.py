@@ -166,11 +166,11 @@ def test_no_finite_loss_at_all() -> None:
 
 
 def test_trim_is_that_of_the_project(eight: Ensemble) -> None:
-    """The default leaves out one cell of a batch of 32, a trim of less than a cell none, and the weights tell."""
-    plain = fit(2, trim=0.0)
-    assert not np.array_equal(plain.arrays["enc_wh"], eight.arrays["enc_wh"][:2])
-    assert_same_ensemble(fit(2, trim=0.05), eight, 2)
-    assert_same_ensemble(fit(2, trim=1e-4), plain, 2)
+    """0.05 leaves out one cell of a batch of 32, and the weights tell; less than a cell, the default too, leaves none."""
+    trimmed = fit(2, trim=0.05)
+    assert not np.array_equal(trimmed.arrays["enc_wh"], eight.arrays["enc_wh"][:2])
+    for nothing in (0.0, 1e-4):
+        assert_same_ensemble(fit(2, trim=nothing), eight, 2)
 
 
 def test_a_run_says_how_far_the_halves_agree(tmp_path: Path) -> None:
