@@ -243,6 +243,7 @@ def test_validate_and_report(done: Finished, tmp_path: Path) -> None:
     said = command_line("validate", done.project, "-o", tmp_path / "out")
     assert said.status == 0, said.err
     assert "AUC on 12 known occurrences" in said.out
+    assert re.search(r"the best of 11 simple methods: [\w -]+ 0\.\d{3}, [\w -]+ 0\.\d{3}, ", said.out)
     assert command_line("report", tmp_path / "out") == Said(0, f"{tmp_path / 'out' / 'report.html'}\n", "")
     assert set(outputs(tmp_path / "out")) == FILES
     (tmp_path / "out" / "run.json").unlink()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 from pathlib import Path
 
 import geopandas
+import numpy as np
 import pytest
+import rasterio
 from districts import (
     CELL,
     FILES,
@@ -19,10 +23,12 @@ from districts import (
     finished_run,
     make_district,
     outputs,
+    read,
 )
 
 from mpmjax import load_screener, pipeline
 from mpmjax.errors import DataError
+from mpmjax.scoring.drift import UNUSUAL
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,51 @@ def test_validate_by_other_occurrences(copy: Finished) -> None:
     assert record["validation"]["occurrences"] == 5
     assert record["settings"]["validate"]["occurrences"] == "five.gpkg"
     assert record["inputs"]["five.gpkg"] == digests(copy.project.parent)["five.gpkg"]
+
+
+def test_validate_without_the_simple_methods(copy: Finished) -> None:
+    assert copy.record["validation"]["baselines"].keys()
+    assert copy.record["times"]["baselines"] > 0.0
+    edit(copy.project, "bootstrap = 50\n", "bootstrap = 50\nbaselines = false\n")
+    record = pipeline.validate(copy.project, copy.output)
+    assert not {"ours", "baselines", "compared"} & record["validation"].keys()
+    assert "baselines" not in record["times"]
+    assert "Beside simple methods" not in (copy.output / "report.html").read_text(encoding="utf-8")
+
+
+def test_validate_on_other_evidence(copy: Finished) -> None:
+    """Simple methods would be fitted to what the maps were not made from, also where its name is like the labels'."""
+    folder = copy.project.parent
+    named = re.findall(r'source = "(\w+\.tif)"', copy.project.read_text(encoding="utf-8"))
+    like = folder / "deposits_density.tif"
+    (folder / named[0]).rename(like)
+    edit(copy.project, f'source = "{named[0]}"', f'source = "{like.name}"')
+    pipeline.run(copy.project, copy.output)
+    with rasterio.open(like, "r+") as file:
+        file.write(file.read(1) + 1, 1)
+    with pytest.raises(DataError, match=rf"{like.name}: changed since the maps were made"):
+        pipeline.validate(copy.project, copy.output)
+
+
+def test_a_district_of_another_kind_is_warned_of(copy: Finished, tmp_path: Path) -> None:
+    """One layer lies beyond all that the Screener was fitted on: counted by layer, and said."""
+    assert max(copy.record["drift"]["outside"].values()) < 0.01
+    name = copy.record["layers"][1]["name"]
+    path = copy.project.parent / re.findall(r'source = "(\w+\.tif)"', copy.project.read_text(encoding="utf-8"))[1]
+    with rasterio.open(path, "r+") as file:
+        raw = file.read(1)
+        file.write(np.where(raw == file.nodata, raw, raw + 10_000), 1)
+    record = pipeline.screen(copy.project, copy.output, tmp_path / "elsewhere")
+    drift = record["drift"]
+    assert drift["outside"][name] > 0.9
+    assert all(share < 0.01 for other, share in drift["outside"].items() if other != name)
+    assert drift["outside"][name] <= drift["cells_outside"] <= sum(drift["outside"].values())
+    assert any(f"({name} " in warning and "beyond all" in warning for warning in record["warnings"])
+    anomaly = read(tmp_path / "elsewhere" / "anomaly.tif")
+    scored = anomaly >= 0
+    assert drift["unusual"] == pytest.approx((anomaly[scored] > UNUSUAL).mean(), abs=1e-12)
+    saved = json.loads((tmp_path / "elsewhere" / "run.json").read_text(encoding="utf-8"))
+    assert saved["drift"] == drift
 
 
 def test_validate_blesses_no_damaged_map(copy: Finished) -> None:

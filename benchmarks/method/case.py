@@ -17,13 +17,12 @@ from benchmarks.method.blind_districts import District
 from mpmjax.pipeline import prepare
 from mpmjax.project import load_project
 from mpmjax.project_sections import ModelSection
-from mpmjax.reference.membership import membership
-from mpmjax.scoring.favourability import fit_membership
-from mpmjax.scoring.weights import layer_weights
+from mpmjax.scoring.favourability import fit_membership, memberships_of
+from mpmjax.scoring.weights import layer_weights, stated_weights
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.sample import sample
 from mpmjax.stream.reader import StackReader
-from mpmjax.types import Evidence, FuzzySample, Grid, Layer, Membership, Tile
+from mpmjax.types import Evidence, FuzzySample, Grid, Layer, Tile
 
 SAMPLE = 20_000
 """Cells that a made district is fitted on."""
@@ -57,9 +56,9 @@ class Case:
     known: np.ndarray
 
     @property
-    def directed(self) -> np.ndarray:
-        """1 for layers with a direction, else 0: float64 [L], how an overlay counts them."""
-        return np.array([float(layer.direction != 0) for layer in self.evidence.layers])
+    def stated(self) -> np.ndarray:
+        """How an overlay counts the layers, float64 [L]."""
+        return stated_weights(self.evidence.layers)
 
 
 def of_project(file: Path) -> Case:
@@ -81,14 +80,14 @@ def of_project(file: Path) -> Case:
     scored = slab.inside & (slab.valid.mean(axis=0) >= project.model.min_coverage)
     values = np.stack(
         [
-            np.where(there[scored], raw[scored] * np.float64(layer.scale) + layer.offset, np.nan)
+            np.where(there[scored], layer.in_units(raw[scored]), np.nan)
             for raw, there, layer in zip(slab.values, slab.valid, evidence.layers, strict=True)
         ],
         axis=1,
     )
     labels = np.zeros(evidence.grid.shape, bool)
     labels[evidence.occurrences.rows, evidence.occurrences.cols] = True
-    mu, valid = _memberships(values, fuzzy.memberships)
+    mu, valid = memberships_of(values, fuzzy.memberships)
     rows, cols = np.nonzero(scored)
     weights = layer_weights(evidence.layers, fuzzy)
     return Case(file.stem, evidence, project.model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
@@ -108,7 +107,7 @@ def of_made(made: District, members: int) -> Case:
         fit_membership(values[chosen, i], layer, None, "log" if layer.role == "geochemistry" else "none")
         for i, layer in enumerate(layers)
     )
-    mu, valid = _memberships(values, fitted)
+    mu, valid = memberships_of(values, fitted)
     fuzzy = FuzzySample(fitted, mu[chosen], valid[chosen], rows[chosen], cols[chosen], tuple({} for _ in layers))
     _, height, width = made.layers.shape
     grid = Grid("EPSG:32639", Affine(CELL, 0.0, 0.0, 0.0, -CELL, 0.0), width, height)
@@ -117,9 +116,3 @@ def of_made(made: District, members: int) -> Case:
     model = ModelSection(members=members, seed=made.seed)
     name, weights = f"{made.scenario}, seed {made.seed}", layer_weights(layers, fuzzy)
     return Case(name, Evidence(grid, layers), model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
-
-
-def _memberships(values: np.ndarray, fitted: tuple[Membership, ...]) -> tuple[np.ndarray, np.ndarray]:
-    mu = np.stack([membership(column, **m.arguments()) for column, m in zip(values.T, fitted, strict=True)], axis=1)
-    valid = np.isfinite(mu)
-    return np.where(valid, mu, 0.0).astype(np.float32), valid

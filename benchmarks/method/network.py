@@ -73,7 +73,7 @@ def corner(case: Case, scorer: Scorer, latents: np.ndarray) -> np.ndarray:
     """Nearness to the best corner by member and cell, [E, n] in 0..1."""
     levels = [
         [np.percentile(mu[there], q if directed else 50) for q in (1, 99)]
-        for mu, there, directed in zip(case.sample.mu.T, case.sample.valid.T, case.directed, strict=True)
+        for mu, there, directed in zip(case.sample.mu.T, case.sample.valid.T, case.stated > 0, strict=True)
     ]
     ends = np.array(levels, np.float32)
     ends = scorer.reconstruct(ends, np.ones(ends.shape, bool))["z"]

@@ -43,7 +43,7 @@ def scores(
 ) -> dict[str, np.ndarray]:
     """Scores of all cells by name, float32 or float64 [n]: ours, ablated ones, and the baselines that can be had."""
     found = Scorer(screener.arrays).score(np.ascontiguousarray(case.mu.T), np.ascontiguousarray(case.valid.T))
-    rivals = fit_baselines(case.sample.mu, case.sample.valid, case.directed, case.model.seed, names)
+    rivals = fit_baselines(case.sample.mu, case.sample.valid, case.stated, case.model.seed, names)
     there = {name: rival for name, rival in rivals.items() if isinstance(rival, Baseline)}
     simple = {name: rival.score(case.mu, case.valid) for name, rival in there.items()}
     weighted = favourability(_all_cells(case), case.weights), favourability(case.sample, case.weights)

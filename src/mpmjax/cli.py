@@ -176,4 +176,9 @@ def _show(record: dict[str, Any], output: Path) -> None:
         for name, figures in record["validation"]["methods"].items():
             interval = "" if figures["auc_low"] is None else f"  [{figures['auc_low']:.3f}, {figures['auc_high']:.3f}]"
             click.echo(f"  {name:<14} {figures['auc']:.3f}{interval}")
+        simple = {n: f["auc"] for n, f in record["validation"].get("baselines", {}).items() if "auc" in f}
+        if simple:
+            best = sorted(simple, key=lambda name: -simple[name])[:3]
+            told = ", ".join(f"{name} {simple[name]:.3f}" for name in best)
+            click.echo(f"  the best of {len(simple)} simple methods: {told}")
     click.echo(f"Open {output / 'report.html'}; the maps and targets.gpkg open in QGIS.")

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -187,23 +188,22 @@ def validate(
         own = grid_record(evidence.grid)
         if own != {name: record["grid"].get(name) for name in own}:
             raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
-        _refuse_other_inputs(record, evidence, known.occurrences)
+        labels = source_files(this.project, [known.occurrences]).sums
+        if all(section.source != known.occurrences for section in this.project.layers):
+            evidence = replace(evidence, inputs={n: d for n, d in evidence.inputs.items() if n not in labels})
+        _refuse_other_inputs(record, evidence)
         if not known.baselines:
             record["times"].pop("baselines", None)  # of an earlier judgement
         record["validation"] = _judge(this, evidence, screener, known, int(record["grid"]["valid_cells"]))
         record["settings"]["validate"] = known.model_dump(mode="json")
-        record["inputs"] |= source_files(this.project, [known.occurrences]).sums
+        record["inputs"] |= labels
         del this.times["prepare"]  # that of the run stands in the record
         return _finish(this, record)
 
 
-def _refuse_other_inputs(record: Mapping[str, Any], evidence: Evidence, occurrences: Path) -> None:
+def _refuse_other_inputs(record: Mapping[str, Any], evidence: Evidence) -> None:
     """The maps are judged beside simple methods, which must see what the maps were made from."""
-    changed = [
-        name
-        for name, digest in evidence.inputs.items()
-        if digest != record["inputs"].get(name, digest) and not name.startswith(str(occurrences.with_suffix("")))
-    ]
+    changed = [name for name, digest in evidence.inputs.items() if digest != record["inputs"].get(name, digest)]
     if changed:
         raise DataError(f"{', '.join(changed[:5])}: changed since the maps were made. Run the project again.")
 

@@ -23,7 +23,7 @@ class Product:
 
 PRODUCTS = (
     Product("prospectivity", "float32", "Prospectivity, rank-like score 0..1 (1 = most favourable)"),
-    Product("favourability", "float32", "Favourability, mean membership of the directed layers 0..1"),
+    Product("favourability", "float32", "Favourability, weighted mean membership of the directed layers 0..1"),
     Product("anomaly", "float32", "Anomaly of the reconstruction, rank 0..1 (1 = rarest)"),
     Product("confidence", "float32", "Confidence, agreement of the ensemble 0..1 (not a probability of a deposit)"),
     Product("risk", "float32", "Risk, standard deviation of the members' favourability"),

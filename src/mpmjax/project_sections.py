@@ -92,7 +92,8 @@ class ModelSection(Section):
     """[model]: sample, ensemble, groups. The defaults suit 3 to 40 layers on a CPU."""
 
     members: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = Field(
-        default=8, description="auto: 4 to 32, until the maps of two halves of them agree"
+        default=8,
+        description="auto: 4 to 32, until two halves of them agree on R, what the latents tell of favourability",
     )
     hidden: Annotated[int, Field(ge=4, le=128)] = 32
     latent: Annotated[int, Field(ge=1, le=64)] | None = Field(

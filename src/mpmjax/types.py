@@ -164,6 +164,11 @@ class Layer:
     derivation: Mapping[str, Any] = field(default_factory=dict)
     """How features became values (derive, radius ...), as the project states it; empty for rasters."""
 
+    def in_units(self, raw: np.ndarray) -> np.ndarray:
+        """Raw values as float64 in units; what overflows is infinite, which is missing."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return raw * np.float64(self.scale) + self.offset
+
 
 @dataclass(frozen=True)
 class Occurrences:

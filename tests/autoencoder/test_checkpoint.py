@@ -175,7 +175,7 @@ def test_a_path_that_is_nothing(tmp_path: Path) -> None:
     refused(tmp_path, REST)
 
 
-@pytest.mark.parametrize("found", ["mpmjax-screener-2", None, 1, ["mpmjax-screener-1"]])
+@pytest.mark.parametrize("found", ["mpmjax-screener-1", None, 2, ["mpmjax-screener-2"]])
 def test_another_format_is_refused(folder: Path, found: Any) -> None:
     rest = json.loads((folder / REST).read_text())
     (folder / REST).write_text(json.dumps({**rest, "format": found}))

@@ -40,13 +40,13 @@ def test_a_background_that_is_whole_gives_the_figures_of_the_map() -> None:
     assert np.array_equal(of.counts.scores[of.place[order]], own[order])
 
 
-@pytest.mark.parametrize("times", [1, 7, 500])
-def test_cells_that_stand_for_many(times: int) -> None:
-    """As if each sampled cell were there so many times."""
+@pytest.mark.parametrize(("each", "times"), [(1, 1), (1, 7), (1, 500), (3, 7)])
+def test_cells_that_stand_for_many(each: int, times: int) -> None:
+    """As if each sampled cell, and each occurrence, were there so many times."""
     own, others = drawn(1, 900)
-    counts = count_ranks(own, [own, np.repeat(others, times)])
-    of = stand(own, others, times)
-    assert auc(of.counts) == pytest.approx(
+    counts = count_ranks(own, [np.repeat(own, each), np.repeat(others, times)])
+    of = stand(own, others, (each, times))
+    assert of.beaten.mean() == pytest.approx(
         roc_auc_score(np.repeat([1, 0], [48, 900]), np.concatenate([own, others])), abs=1e-12
     )
     assert capture(of.counts) == pytest.approx(capture(counts), abs=1e-12)
@@ -58,7 +58,7 @@ def test_a_sample_finds_the_capture_of_its_map() -> None:
     own, others = drawn(2, 200_000, lift=4.0)
     truth = capture(count_ranks(own, [own, others]))
     some = np.random.default_rng(0).choice(others, 1000, replace=False)
-    found = capture(stand(own, some, 200).counts)
+    found = capture(stand(own, some, (1.0, 200.0)).counts)
     assert found["0.05"] == pytest.approx(truth["0.05"], abs=0.05)
     assert truth["0.05"] > 0.95
     assert capture(stand(own, some).counts)["0.02"] < 0.5, "the bare sample holds 48 of 1,048 cells"
@@ -71,7 +71,7 @@ def test_no_background_is_refused() -> None:
 
 def test_figures_are_those_of_intervals_and_difference() -> None:
     (own, others), (worse, rest) = drawn(3), drawn(4, lift=0.3)
-    ours, theirs = stand(own, others, 3), stand(worse, rest, 3)
+    ours, theirs = stand(own, others, (1.0, 3.0)), stand(worse, rest, (1.0, 3.0))
     got = side_by_side({"theirs": theirs, "ours": ours}, "ours", DISTRICTS, 200)
     assert list(got) == ["theirs", "ours"]
     expected = intervals(theirs, DISTRICTS, 200)["figures"]

@@ -17,6 +17,7 @@ from mpmjax.errors import DataError
 from mpmjax.reference.lstm import score
 from mpmjax.scoring.baselines import NAMES
 from mpmjax.scoring.intervals import districts_of
+from mpmjax.scoring.metrics import capture, count_ranks
 from mpmjax.stages import compare as stage
 from mpmjax.stages.compare import OURS, compare
 from mpmjax.types import Sample
@@ -94,9 +95,6 @@ def test_figures_are_whole_and_plain(district: District, whole: dict[str, Any]) 
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
     assert whole["compared"] == {"cells": int(scored(district).sum()) - 40, "occurrences": 40}
     for name, figures in {**whole["baselines"], **whole["ours"]}.items():
-        if name == "SOM" and "missing" in figures:
-            assert "MiniSom" in figures["missing"]
-            continue
         assert figures["auc_low"] <= figures["auc"] <= figures["auc_high"], name
         assert set(figures["capture"]) == {"0.01", "0.02", "0.05", "0.1", "0.2"}
         if name != "prospectivity":
@@ -117,17 +115,17 @@ def test_a_sample_stands_for_the_map(district: District, whole: dict[str, Any]) 
 
 def test_sampled_cells_count_for_all_of_the_map(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
     """Shares of the area are of the map's cells, not of the sample and 40 occurrences."""
-    times: list[int] = []
+    seen: list[tuple[float, float]] = []
     real = stage.stand
 
-    def keep(own: np.ndarray, background: np.ndarray, count: int) -> Any:
-        times.append(count)
-        return real(own, background, count)
+    def keep(own: np.ndarray, background: np.ndarray, shares: tuple[float, float]) -> Any:
+        seen.append(shares)
+        return real(own, background, shares)
 
     monkeypatch.setattr(stage, "stand", keep)
     got = compare(district.evidence, district.screener, places(district), 1_000_000, 0, sampled(district, 1000))
-    assert set(times) == {round((1_000_000 - 40) / got["compared"]["cells"])}
-    assert len(times) >= len(OURS) + 10
+    assert set(seen) == {(1.0, (1_000_000 - 40) / got["compared"]["cells"])}
+    assert len(seen) == len(OURS) + 11
 
 
 def test_occurrences_change_no_fit(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,6 +164,27 @@ def test_many_occurrences_are_thinned(district: District, monkeypatch: pytest.Mo
     x, y = np.array(places(district))[::2].T
     assert districts_of(x, y).max() > 5
     assert got["ours"]["R"]["auc_low"] < got["ours"]["R"]["auc_high"]
+
+
+def test_thinned_occurrences_stand_for_all_of_their_area(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the map is known and every 50th of it is drawn: shares of the area stay those of the map."""
+    score = district.maps["prospectivity"]
+    rng = np.random.default_rng(5)
+    known = scored(district) & (rng.random(score.shape) < np.clip(score, 0, 1) ** 2)
+    assert known.sum() > 0.2 * scored(district).sum()
+    many = dataclasses.replace(district, known=known)
+    truth = capture(count_ranks(score[known], [score[scored(district)]]))
+    monkeypatch.setattr(stage, "some_of", lambda count: np.arange(0, count, 50))
+    got = compared(many)["ours"]["prospectivity"]["capture"]
+    assert got["0.2"] == pytest.approx(truth["0.2"], abs=0.06)
+    assert got["0.1"] == pytest.approx(truth["0.1"], abs=0.06)
+
+
+def test_a_sample_of_nothing_but_occurrences_is_told(district: District) -> None:
+    everywhere = dataclasses.replace(district, known=scored(district))
+    got = compared(everywhere)
+    assert (got["ours"], got["baselines"]) == ({}, {})
+    assert "sampled cells hold an occurrence" in got["compared"]["missing"]
 
 
 def test_a_sample_that_cannot_be_drawn_is_told(district: District) -> None:

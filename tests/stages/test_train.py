@@ -166,7 +166,7 @@ def test_no_finite_loss_at_all() -> None:
 
 
 def test_trim_is_that_of_the_project(eight: Ensemble) -> None:
-    """0.05 leaves out one cell of a batch of 32, and the weights tell; less than a cell, the default too, leaves none."""
+    """0.05 leaves out one cell of a batch of 32, and the weights tell; less than a cell, or the default, none."""
     trimmed = fit(2, trim=0.05)
     assert not np.array_equal(trimmed.arrays["enc_wh"], eight.arrays["enc_wh"][:2])
     for nothing in (0.0, 1e-4):

@@ -18,7 +18,7 @@ MAPS: dict[str, tuple[str, str]] = {
     ),
     "confidence": ("Confidence", "Agreement between the members of the ensemble: how stable the answer is."),
     "anomaly": ("Anomaly", "How unusual the combination of layers is, favourable or not; ranked, 1 is the rarest."),
-    "favourability": ("Favourability", "Mean membership of the layers with a direction: the plain expert overlay."),
+    "favourability": ("Favourability", "Weighted mean membership of the layers with a direction."),
     "risk": ("Risk", "Standard deviation of the members' favourability: where they disagree."),
     "coverage": ("Coverage", "Share of the layers that have data in a cell."),
     "groups": ("Groups", "Cells that the network finds alike, numbered by mean favourability, 1 the highest."),

@@ -9,7 +9,7 @@ from mpmjax.reporting.view import CAPTURE_SHARES, NOTICEABLE, Record, ordered_me
 
 OURS = "prospectivity"
 COMPARED = {"typed mean": "the plain overlay", "anomaly": "the anomaly map alone"}
-"""The two scores that whoever reads the report has anyway: does prospectivity say more than they do?"""
+"""What a geologist would have drawn without us, and what an anomaly detector would: does prospectivity say more?"""
 
 _LIGHT, _DARK = (247, 249, 250), (96, 165, 160)  # of blocks with an AUC of one half, and of 1
 
@@ -49,9 +49,9 @@ def _exact_row(name: str, scores: Record) -> dict[str, Any]:
     return {"name": words.printable(words.method(name)), "interval": _limits(scores), "cells": cells}
 
 
-def _limits(scores: Record, low: str = "auc_low", high: str = "auc_high") -> str:
+def _limits(scores: Record) -> str:
     """ "0.75 to 0.93"; empty where there is no interval."""
-    ends = words.finite(scores.get(low)), words.finite(scores.get(high))
+    ends = words.finite(scores.get("auc_low")), words.finite(scores.get("auc_high"))
     return "" if None in ends else f"{words.fixed(ends[0])} to {words.fixed(ends[1])}"
 
 

@@ -18,7 +18,19 @@ MOST_DRIFT = 0.05
 """Share of the scored cells that may lie outside the Screener's sample, or be unusual, before it is warned of."""
 MOST_NAMED = 6
 
-LIBRARIES = ("jax", "flax", "optax", "numpy", "numba", "scipy", "scikit-learn", "rasterio", "geopandas", "shapely")
+LIBRARIES = (
+    "jax",
+    "flax",
+    "optax",
+    "numpy",
+    "numba",
+    "scipy",
+    "scikit-learn",
+    "minisom",
+    "rasterio",
+    "geopandas",
+    "shapely",
+)
 
 
 def build_record(

@@ -4,7 +4,7 @@ Overlays look at the directed layers (weight > 0); with w the weights and sums o
 
 | name       | score |
 |------------|---|
-| typed mean | sum(w mu) / sum(w), which is favourability |
+| typed mean | sum(w mu) / sum(w) |
 | gamma      | product^0.1 * (1 - prod(1 - mu))^0.9, without weights, as it always is |
 | Fisher     | sum(w (-log(1 - r))) / sum(w), r the rank of mu in the sample |
 | TOPSIS-M   | D- / (D+ + D-), D+ and D- the Mahalanobis distances to the ideal and the anti-ideal point |

@@ -1,8 +1,9 @@
 """Scores side by side on the same cells: a sample of the area as background, and the cells of known occurrences.
 
-A method that has no map is judged on these cells. A sampled cell stands for as many cells of the map as there are for
-each (`times`), so that shares of the area are those of the map: counted once each, 200 occurrence cells beside 2,000
-sampled ones would fill the best 5 % by themselves. The AUC does not depend on it.
+A method that has no map is judged on these cells. Each sampled cell stands for as many cells of the map as there are
+for one, and so does each occurrence where these are thinned, so that shares of the area are those of the map: counted
+once each, 200 occurrence cells beside 2,000 sampled ones would fill the best 5 % by themselves. The AUC does not depend
+on it.
 
 Where there are districts enough, every AUC has the interval of bootstrap draws over them (mpmjax.scoring.intervals),
 and every score its difference to the first one, from the same draws: what is hard for both cancels.
@@ -11,6 +12,7 @@ and every score its difference to the first one, from the same draws: what is ha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,26 +36,25 @@ def some_of(count: int, most: int = MOST_OCCURRENCES) -> np.ndarray:
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
-def stand(own: np.ndarray, background: np.ndarray, times: int = 1) -> Standing:
+def stand(own: np.ndarray, background: np.ndarray, shares: tuple[float, float] = (1.0, 1.0)) -> Standing:
     """Where occurrences stand among cells that are not theirs.
 
     Args:
         own: finite [m], scores of the occurrence cells; background: finite [n], of sampled cells without one.
-        times: cells of the map that each sampled cell stands for, >= 1.
+        shares: cells of the map that each occurrence cell, and each sampled cell, stands for; > 0.
 
     Raises:
         ValueError: there is no occurrence, or no background.
     """
-    theirs, others = count_ranks(own, [own]), count_ranks(own, [background])
-    return standing(
-        own,
-        RankCounts(
-            theirs.scores,
-            theirs.lower + times * others.lower,
-            theirs.equal + times * others.equal,
-            theirs.cells + times * others.cells,
-        ),
+    among, known = count_ranks(own, [own, background]), count_ranks(own, [own])
+    each, times = shares
+    lower, equal = (
+        each * of_known + times * (of_all - of_known)
+        for of_known, of_all in ((known.lower, among.lower), (known.equal, among.equal))
     )
+    weighted = RankCounts(known.scores, lower, equal, each * known.cells + times * (among.cells - known.cells))
+    # Pairs of an occurrence and a sampled cell are what they are, whatever each stands for.
+    return replace(standing(own, among), counts=weighted)
 
 
 def with_interval(of: Standing, districts: np.ndarray, draws: int) -> dict[str, dict[str, float | None]]:
@@ -121,13 +122,14 @@ def remarks(occurrences: int, districts: int, low: float | None, high: float | N
     there = f"{districts} district{'s' if districts > 1 else ''}"
     said = f"{occurrences} occurrences in {there} (those within 10 km are one)"
     if districts < LEAST_DISTRICTS:
-        return [f"{said}: too few for intervals, which need {LEAST_DISTRICTS} at least."]
-    if low is None or high is None:
-        return [f"{said}."]
-    # A normal law's 95 % interval is 3.92 standard errors wide.
-    notes = [f"{said}: the standard error of an AUC is about {(high - low) / 3.92:.2f}."]
-    if districts < FEW_DISTRICTS:
-        notes.append("With so few districts the intervals are somewhat too narrow.")
+        notes = [f"{said}: too few for intervals, which need {LEAST_DISTRICTS} at least."]
+    elif low is None or high is None:
+        notes = [f"{said}."]
+    else:
+        # A normal law's 95 % interval is 3.92 standard errors wide.
+        notes = [f"{said}: the standard error of an AUC is about {(high - low) / 3.92:.2f}."]
+        if districts < FEW_DISTRICTS:
+            notes.append("With so few districts the intervals are somewhat too narrow.")
     if occurrences > MOST_OCCURRENCES:
         notes.append(f"Intervals and shifts are those of {MOST_OCCURRENCES} occurrences drawn at random.")
     return notes

@@ -60,11 +60,8 @@ class Sampled:
         counts = np.zeros(len(self._layers) + 1, np.int64)
         anywhere = np.zeros(np.count_nonzero(scored), bool)
         for index, layer in enumerate(self._layers):
-            # The sample's own arithmetic: a value that was sampled is never outside by a rounding. What overflows in
-            # it is missing.
-            with np.errstate(over="ignore", invalid="ignore"):
-                values = slab.values[index][scored] * np.float64(layer.scale) + layer.offset
-            strange = self._strange(index, values) & slab.valid[index][scored]
+            # In the sample's own arithmetic a value that was sampled is never outside by a rounding.
+            strange = self._strange(index, layer.in_units(slab.values[index][scored])) & slab.valid[index][scored]
             counts[index] = np.count_nonzero(strange)
             anywhere |= strange
         counts[-1] = np.count_nonzero(anywhere)

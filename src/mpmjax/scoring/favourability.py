@@ -6,7 +6,7 @@ with k = 9.2 / (P99 - P1), so that membership is 0.01 at P1 and 0.99 at P99.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from mpmjax.project_membership import (
     Sigmoid,
     is_code,
 )
+from mpmjax.reference.membership import membership
 from mpmjax.types import Layer, Membership
 
 QUANTILES = 1024
@@ -220,6 +221,20 @@ def _spread(spec: Gaussian, layer: Layer, at: Callable[[float], float]) -> float
             "midpoint from midpoint + half_width. Give both in the units of the source."
         )
     return spec.s * (spec.half_width / width) ** 2
+
+
+def memberships_of(values: np.ndarray, fitted: Sequence[Membership]) -> tuple[np.ndarray, np.ndarray]:
+    """Memberships of cells by the definition, which ties cells that tie to the last bit.
+
+    Args:
+        values: float64 [n, L] in units, NaN where missing; fitted: L memberships.
+
+    Returns:
+        float32 [n, L] in 0..1, 0 where missing, and bool [n, L]: where not.
+    """
+    mu = np.stack([membership(column, **m.arguments()) for column, m in zip(values.T, fitted, strict=True)], axis=1)
+    valid = np.isfinite(mu)
+    return np.where(valid, mu, 0.0).astype(np.float32), valid
 
 
 def ecdf_knots(values: np.ndarray, quantiles: int = QUANTILES) -> tuple[np.ndarray, np.ndarray]:

@@ -23,14 +23,15 @@ class RankCounts:
 
     Attributes:
         scores: float64 [m], scores of the occurrence cells, ascending.
-        lower, equal: int64 [m], valid cells (the occurrences among them) that score lower, and the same.
+        lower, equal: [m], valid cells (the occurrences among them) that score lower, and the same: int64, or float64
+            where a sampled cell stands for several.
         cells: number of valid cells.
     """
 
     scores: np.ndarray
     lower: np.ndarray
     equal: np.ndarray
-    cells: int
+    cells: float
 
 
 class RankCounter:

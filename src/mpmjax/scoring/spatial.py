@@ -107,6 +107,8 @@ def toroidal_null(
             f"{rows.size} deposits and {shifts} shifts are more than {MOST_LANDINGS:,} landings; {most} shifts fit"
         )
     height, width = shape
+    if height * width - 1 < LEAST_SHIFTS:
+        raise ValueError(f"a grid of {height} x {width} cells has fewer than the {LEAST_SHIFTS} shifts that p needs")
     down, right = _offsets(shape, shifts, seed)
     there = (rows + down[:, None]) % height, (cols + right[:, None]) % width
     values = scores_at(parts, there[0].ravel(), there[1].ravel()).reshape(there[0].shape)

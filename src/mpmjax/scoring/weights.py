@@ -27,6 +27,11 @@ def layer_weights(layers: Sequence[Layer], sample: FuzzySample) -> np.ndarray:
     )
 
 
+def stated_weights(layers: Sequence[Layer]) -> np.ndarray:
+    """Weights of a plain overlay, float64 [L]: as stated, else 1; 0 without a direction."""
+    return np.array([abs(layer.direction) * (1.0 if layer.weight is None else layer.weight) for layer in layers])
+
+
 def favourability(sample: FuzzySample, weights: np.ndarray) -> np.ndarray:
     """Weighted mean membership of the sample's cells, float64 [n]; the middle, 0.5, where no directed layer is valid.
 

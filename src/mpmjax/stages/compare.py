@@ -12,11 +12,12 @@ import numpy as np
 
 from mpmjax.errors import DataError
 from mpmjax.ops.lstm import Scorer
-from mpmjax.reference.membership import membership
 from mpmjax.scoring.baseline_models import Missing
 from mpmjax.scoring.baselines import Baseline, fit_baselines
 from mpmjax.scoring.comparison import side_by_side, some_of, stand
+from mpmjax.scoring.favourability import memberships_of
 from mpmjax.scoring.intervals import districts_of
+from mpmjax.scoring.weights import stated_weights
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Evidence, Sample, Screener
@@ -53,25 +54,29 @@ def compare(
     at = some_of(len(rows))
     try:
         sample = draw(CELLS)
-        drawn = _memberships(sample.values, screener)
+        drawn = memberships_of(sample.values, screener.memberships)
         # A cell that too few layers cover was not scored, and neither is it here.
         kept = np.flatnonzero(drawn[1].mean(axis=1) >= float(screener.settings["min_coverage"]))
         mu, valid = (array[kept] for array in drawn)
-        fitted = fit_baselines(mu, valid, _stated_weights(evidence), int(screener.settings["seed"]))
+        fitted = fit_baselines(mu, valid, stated_weights(evidence.layers), int(screener.settings["seed"]))
     except (DataError, ValueError) as error:  # of another district a layer may have no data here, or one value
         return {"ours": {}, "baselines": {}, "compared": {"missing": str(error)}}
     width = evidence.grid.width
     bare = ~np.isin(sample.rows[kept] * width + sample.cols[kept], rows * width + cols)
+    if not bare.any():
+        nothing = f"all {len(kept)} sampled cells hold an occurrence: there is no other cell to compare"
+        return {"ours": {}, "baselines": {}, "compared": {"missing": nothing}}
     background = mu[bare], valid[bare]
-    known = _memberships(_values_at(evidence, rows[at], cols[at]), screener)
-    times = max(1, round((cells - len(rows)) / max(int(bare.sum()), 1)))
+    known = memberships_of(_values_at(evidence, rows[at], cols[at]), screener.memberships)
+    # How many cells of the map each occurrence and each sampled cell stand for.
+    shares = len(rows) / len(at), (cells - len(rows)) / int(bare.sum())
     ours, others = _ours(screener, *background), _ours(screener, *known)
-    standings = {name: stand(others[name], ours[name], times) for name in OURS}
+    standings = {name: stand(others[name], ours[name], shares) for name in OURS}
     for name, method in fitted.items():
         if isinstance(method, Baseline):
-            standings[name] = stand(method.score(*known), method.score(*background), times)
-    x, y = np.array(xy)[at].T
-    figures = side_by_side(standings, OURS[0], districts_of(x, y), draws)
+            standings[name] = stand(method.score(*known), method.score(*background), shares)
+    x, y = np.array(xy).T
+    figures = side_by_side(standings, OURS[0], districts_of(x, y)[at], draws)
     return {
         "ours": {name: figures[name] for name in OURS},
         "baselines": {
@@ -80,24 +85,6 @@ def compare(
         },
         "compared": {"cells": int(bare.sum()), "occurrences": len(at)},
     }
-
-
-def _stated_weights(evidence: Evidence) -> np.ndarray:
-    """As the project states them, else 1: how alike a layer is over the area is our network's business."""
-    return np.array(
-        [abs(layer.direction) * (1.0 if layer.weight is None else layer.weight) for layer in evidence.layers]
-    )
-
-
-def _memberships(values: np.ndarray, screener: Screener) -> tuple[np.ndarray, np.ndarray]:
-    """Memberships float32 [n, L], 0 where missing, and bool [n, L], of values [n, L] in units, NaN where missing.
-
-    By the definition, for sampled and occurrence cells alike: cells that tie must tie to the last bit.
-    """
-    columns = [membership(column, **m.arguments()) for column, m in zip(values.T, screener.memberships, strict=True)]
-    mu = np.stack(columns, axis=1)
-    valid = np.isfinite(mu)
-    return np.where(valid, mu, 0.0).astype(np.float32), valid
 
 
 def _ours(screener: Screener, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
@@ -117,6 +104,5 @@ def _values_at(evidence: Evidence, rows: np.ndarray, cols: np.ndarray) -> np.nda
             slab = reader.read(tile)
             for index, layer in enumerate(evidence.layers):
                 there = here[slab.valid[index][r[here], c[here]]]
-                raw = slab.values[index][r[there], c[there]]
-                values[there, index] = raw * np.float64(layer.scale) + layer.offset
+                values[there, index] = layer.in_units(slab.values[index][r[there], c[there]])
     return values

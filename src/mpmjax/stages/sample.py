@@ -86,7 +86,7 @@ def _draw(
     rows, cols = rows[best], cols[best]
     values = np.empty((len(best), len(evidence.layers)))
     for index, layer in enumerate(evidence.layers):
-        scaled = slab.values[index][rows, cols] * np.float64(layer.scale) + layer.offset
+        scaled = layer.in_units(slab.values[index][rows, cols])
         values[:, index] = np.where(slab.valid[index][rows, cols], scaled, np.nan)
     return len(cells), (priority[best], cells[best], values)
 

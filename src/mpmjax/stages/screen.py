@@ -186,6 +186,7 @@ def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[
                     f"layer {layer.name!r}: the Screener was fitted with {key} {there[key]!r}, the project says "
                     f"{value!r}. A Screener is used as it was fitted: make the project agree, or fit again."
                 )
+    Sampled(screener, evidence.layers)  # refuses a Screener that cannot tell what it was fitted on
 
 
 def _codes(codes: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

@@ -55,8 +55,8 @@ def train(
 
     With `members = "auto"` four at a time are trained, 32 at most, until R, the mean of what the members' latents say
     of favourability, is steady: its ranks by two halves of the members correlate at 0.9. The surprise of two halves is
-    told beside it and stops nothing, because it takes several times as many members. A member's network is the same,
-    bit for bit, whatever their number.
+    told beside it and stops nothing, because it takes several times as many members. On one CPU a member's network is
+    the same, bit for bit, whatever their number.
 
     Args:
         weights: float [L], the layers' weights in favourability, 0 for those without a direction.

@@ -91,11 +91,11 @@ def _methods(
     own: Mapping[str, np.ndarray], counters: Mapping[str, RankCounter], x: np.ndarray, y: np.ndarray, draws: int
 ) -> dict[str, Any]:
     """Exact figures of each score, with intervals over districts; the number of these, and what to know of both."""
-    some = some_of(len(x))
-    district, methods = districts_of(x[some], y[some]), {}
+    some, methods = some_of(len(x)), {}
+    district = districts_of(x, y)
     for name, counter in counters.items():
         whole = standing(own[name], counter.counts)
-        found = with_interval(replace(whole, place=whole.place[some]), district, draws)
+        found = with_interval(replace(whole, place=whole.place[some]), district[some], draws)
         ends = {"auc_low": found["auc"]["low"], "auc_high": found["auc"]["high"], "limits": limits(found)}
         methods[name] = judge(counter.counts) | ends
     districts, first = int(district.max()) + 1, methods[JUDGED[0]]
