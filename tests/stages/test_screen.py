@@ -71,7 +71,7 @@ FITTED: dict[str, Any] = {"derive": "density", "radius": 10_000.0, "kernel": "qu
 def test_a_layer_that_means_something_else_is_refused(
     derivation: dict[str, Any], codes: dict[str, tuple[float, ...]], words: str | None
 ) -> None:
-    record = {"name": "faults", "role": "density", "direction": 1, "weight": None}
+    record = {"name": "faults", "role": "density", "direction": 1, "weight": None, "min": 0.0, "max": 1.0}
     record |= {"derivation": FITTED, "codes": {"granite": [1.0]}}
     screener = Screener((record,), (Membership("sigmoid"),), {}, {})
     layer = Layer("faults", "density", Path("f.tif"), 1, "float32", direction=1, codes=codes, derivation=derivation)

@@ -105,7 +105,7 @@ def test_many_occurrences_thin_the_draws_not_the_figures(district: District, mon
     for name in MAPS:
         assert got["methods"][name]["auc"] == whole["methods"][name]["auc"]
         assert got["methods"][name]["capture"] == whole["methods"][name]["capture"]
-    assert got["districts"] < whole["districts"]
+    assert got["districts"] == whole["districts"], "of all of them"
     assert got["null"]["shifts"] == 200
     assert got["blocks"] == whole["blocks"]
 
