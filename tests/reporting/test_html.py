@@ -151,13 +151,26 @@ def test_reading_in_a_sentence() -> None:
     assert "not recorded" in view.reading({})
 
 
+def test_agreement_of_the_halves_is_told() -> None:
+    record = full_record()
+    told = view.model(record)
+    assert told is not None
+    assert "0.97 by what the members tell" in told["halves"]
+    assert "0.75 by how unusual" in told["halves"]
+    for course in ([], [{"members": 1, "R": None, "surprise": None}]):
+        record["model"]["split_half"] = course
+        assert (view.model(record) or {})["halves"] == ""
+
+
 def test_layers_in_words_and_numbers() -> None:
     first, second, third = view.layers(full_record())
     assert first["membership"] == "S-curve: midpoint\u00a00.42, slope\u00a013.1; very (μ²)"
     assert first["direction"] == "high is favourable"
     assert second["membership"] == "rank in the sample of log₁₀; turned over (1\u00a0−\u00a0μ)"
     assert (second["missing"], second["median"], second["p99"]) == ("< 0.1 %", "1\u202f840", "1\u202f234\u202f567")
-    assert (second["weight"], second["number"]) == ("2", "2")
+    assert (second["weight"], second["number"]) == ("weight 2, as stated", "2")
+    assert first["weight"] == f"weight 0.84: it tells {view.words.percent(0.84)} of the pairs of cells apart"
+    assert third["weight"] == ""
     assert third["direction"] == "no direction"
     assert first["origin"] == "bilinear, from cells of 0.05 × 0.05 in EPSG:4326"
     stated = f"where\u00a0{HOSTILE}, azimuth\u00a030 to 60, search distance\u00a05\u202f000"

@@ -62,10 +62,22 @@ def build_record(
             "area_km2": screening.valid_area_km2,
         },
         "layers": [
-            # The source is what was screened: the Screener may have been fitted on other files.
-            {**fitted, "source": layer.source, "membership": m.record(), "provenance": dict(provenance)}
-            for layer, provenance, fitted, m in zip(
-                evidence.layers, evidence.provenance, screener.layers, screener.memberships, strict=True
+            # The source is what was screened: the Screener may have been fitted on other files. `weight` is what the
+            # project states, `counts` what the layer weighs in favourability.
+            {
+                **fitted,
+                "source": layer.source,
+                "counts": float(counts),
+                "membership": m.record(),
+                "provenance": dict(provenance),
+            }
+            for layer, provenance, fitted, counts, m in zip(
+                evidence.layers,
+                evidence.provenance,
+                screener.layers,
+                screener.arrays["weight"],
+                screener.memberships,
+                strict=True,
             )
         ],
         "model": dict(screener.diagnostics["model"]),

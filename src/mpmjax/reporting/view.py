@@ -129,7 +129,7 @@ def layers(record: Record) -> list[dict[str, str]]:
             "origin": words.origin(layer.get("provenance")),
             "role": words.printable(layer.get("role") or words.DASH),
             "direction": _direction(layer),
-            "weight": words.plain(layer.get("weight")),
+            "weight": _weight(layer),
             "membership": words.membership(layer.get("membership")),
             "missing": words.percent(layer.get("missing_share"), 1),
             "p1": words.number(layer.get("p1")),
@@ -138,6 +138,16 @@ def layers(record: Record) -> list[dict[str, str]]:
         }
         for number, layer in enumerate(record.get("layers") or (), start=1)
     ]
+
+
+def _weight(layer: Record) -> str:
+    """What the layer weighs in favourability, and by whose word; empty without a direction."""
+    counts = words.finite(layer.get("counts"))
+    if not counts:
+        return ""
+    if layer.get("weight") is not None:
+        return f"weight {words.plain(layer['weight'])}, as stated"
+    return f"weight {words.fixed(counts)}: it tells {words.percent(counts)} of the pairs of cells apart"
 
 
 def _direction(layer: Record) -> str:
@@ -165,7 +175,20 @@ def model(record: Record) -> dict[str, Any] | None:
     if numbers:
         left_out = f"Left out because the loss was not finite: {len(numbers)} of {facts[0][1]} members (in run.json, "
         left_out += f"counted from 0: {words.listed(numbers)})."
-    return {"facts": facts, "left_out": left_out}
+    return {"facts": facts, "left_out": left_out, "halves": _halves(settings)}
+
+
+def _halves(settings: Record) -> str:
+    """How far two halves of the ensemble agree, in a sentence; empty where that is not known."""
+    last = (settings.get("split_half") or [{}])[-1]
+    figures = [words.finite(last.get(name)) for name in ("R", "surprise")]
+    if None in figures:
+        return ""
+    told, unusual = (words.fixed(figure) for figure in figures)
+    return (
+        f"How far two halves of the members agree: the ranks of cells correlate at {told} by what the members tell of "
+        f"favourability, and at {unusual} by how unusual they find a cell."
+    )
 
 
 def groups(record: Record) -> dict[str, Any] | None:
