@@ -97,8 +97,7 @@ def full_record() -> dict[str, Any]:
         },
         "layers": [
             {
-                "name": HOSTILE, "role": "index", "direction": 1, "source": "alteration.tif", "weight": None,
-                "counts": 0.8371,
+                "name": HOSTILE, "role": "index", "direction": 1, "source": "alteration.tif", "counts": 0.8371,
                 "membership": {"kind": "sigmoid", "params": {"midpoint": 0.42, "slope": 13.1}, "transform": "none",
                                "complement": False, "hedge": "very"},
                 "missing_share": 0.0, "p1": 0.08, "median": 0.31, "p99": 0.77,
@@ -106,12 +105,11 @@ def full_record() -> dict[str, Any]:
             },
             {
                 "name": "faults", "role": "distance", "direction": -1, "source": "faults.gpkg", "weight": 2.0,
-                "counts": 2.0,
                 "membership": {"kind": "ecdf", "params": {}, "transform": "log", "complement": True, "hedge": "none"},
-                "missing_share": 0.0004, "p1": 0.0, "median": 1840.2, "p99": 1234567.0,
+                "missing_share": 0.0004, "p1": 0.0, "median": 1840.2, "p99": 1234567.0, "counts": 2.0,
                 "provenance": DERIVED,
             },
-            {"name": "gravity", "role": "geophysics", "direction": 0, "source": "g.tif", "weight": None, "counts": 0.0,
+            {"name": "gravity", "role": "geophysics", "direction": 0, "source": "g.tif", "counts": 0.0,
              "membership": None, "missing_share": None, "p1": None, "median": float("nan"), "p99": -4.1e-5},
         ],
         "model": {

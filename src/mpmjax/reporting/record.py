@@ -61,25 +61,7 @@ def build_record(
             "valid_cells": screening.valid_cells,
             "area_km2": screening.valid_area_km2,
         },
-        "layers": [
-            # The source is what was screened: the Screener may have been fitted on other files. `weight` is what the
-            # project states, `counts` what the layer weighs in favourability.
-            {
-                **fitted,
-                "source": layer.source,
-                "counts": float(counts),
-                "membership": m.record(),
-                "provenance": dict(provenance),
-            }
-            for layer, provenance, fitted, counts, m in zip(
-                evidence.layers,
-                evidence.provenance,
-                screener.layers,
-                screener.arrays["weight"],
-                screener.memberships,
-                strict=True,
-            )
-        ],
+        "layers": layer_records(evidence, screener),
         "model": dict(screener.diagnostics["model"]),
         "groups": groups,
         "drift": drift,
@@ -97,6 +79,25 @@ def build_record(
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     }
+
+
+def layer_records(evidence: Evidence, screener: Screener) -> list[dict[str, Any]]:
+    """One record a layer: what was fitted, and `counts`, what it weighs in favourability (`weight` is the project's).
+
+    The source is what was screened: the Screener may have been fitted on other files.
+    """
+    counts = screener.arrays["weight"].tolist()
+    columns = zip(evidence.layers, evidence.provenance, screener.layers, counts, screener.memberships, strict=True)
+    return [
+        {
+            **fitted,
+            "source": layer.source,
+            "counts": count,
+            "membership": m.record(),
+            "provenance": dict(provenance),
+        }
+        for layer, provenance, fitted, count, m in columns
+    ]
 
 
 def drift_record(screener: Screener, screening: Screening) -> dict[str, Any]:
