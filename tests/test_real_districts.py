@@ -25,6 +25,8 @@ LEAST = {"nanling_li": 0.92, "cloncurry_iocg": 0.67, "missouri_ni": 0.84, "nanli
          "missouri_ni_all": 0.84}  # fmt: skip
 """AUC of prospectivity. A plain mean of typed memberships has about .94, .70 and .88; gamma .90, .70 and .89."""
 OCCURRENCES = {"nanling_li": 23, "cloncurry_iocg": 252, "missouri_ni": 42, "nanling_li_all": 23, "missouri_ni_all": 42}
+NOTICED = {"nanling_li_all": "half the smallest positive value", "missouri_ni_all": "almost without error (MAD = 0)"}
+"""The only warnings that there may be: of elements at their detection limit, of layers that are one constant nearly."""
 SLACK = 0.03
 """By so much prospectivity may lie below favourability alone: what the network adds must not cost what was known."""
 
@@ -40,13 +42,13 @@ def example(name: str, folder: Path, **changes: str) -> Path:
     return folder / f"{name}.toml"
 
 
-def assert_finds_deposits(record: dict, least: float, occurrences: int) -> None:
+def assert_finds_deposits(record: dict, least: float, occurrences: int, noticed: str | None = None) -> None:
     methods = record["validation"]["methods"]
     assert record["validation"]["occurrences"] == occurrences
     assert methods["prospectivity"]["auc"] >= least
     assert methods["prospectivity"]["auc"] >= methods["favourability"]["auc"] - SLACK
     assert record["target_count"] > 3
-    assert record["warnings"] == []
+    assert [said for said in record["warnings"] if noticed is None or noticed not in said] == []
 
 
 @needs_data
@@ -54,7 +56,7 @@ def assert_finds_deposits(record: dict, least: float, occurrences: int) -> None:
 @pytest.mark.parametrize("name", LEAST)
 def test_district(tmp_path: Path, name: str) -> None:
     record = pipeline.run(example(name, tmp_path), tmp_path / "out")
-    assert_finds_deposits(record, LEAST[name], OCCURRENCES[name])
+    assert_finds_deposits(record, LEAST[name], OCCURRENCES[name], NOTICED.get(name))
 
 
 @needs_data
