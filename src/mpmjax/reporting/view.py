@@ -147,7 +147,7 @@ def _weight(layer: Record) -> str:
         return ""
     if layer.get("weight") is not None:
         return f"weight {words.plain(layer['weight'])}, as stated"
-    return f"weight {words.fixed(counts)}: it tells {words.percent(counts)} of the pairs of cells apart"
+    return f"weight {words.fixed(counts)}"
 
 
 def _direction(layer: Record) -> str:
