@@ -43,7 +43,11 @@ def farthest(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def by_circles(found: np.ndarray, tolerance: float, radius: float) -> np.ndarray:
-    """Crossings, touches and ends of lines round which a small circle meets three lines or more; none is noded."""
+    """Crossings, touches and ends of lines round which a small circle meets three lines or more; none is noded.
+
+    Lines between whole numbers up to 12 part at 1/288 at least, so that their arms on the circle lie `radius` / 288
+    apart or are one.
+    """
     first, second = np.triu_indices(len(found), 1)
     near = shapely.distance(found[first], found[second]) < tolerance
     met = shapely.intersection(found[first[near]], found[second[near]])
@@ -55,7 +59,7 @@ def by_circles(found: np.ndarray, tolerance: float, radius: float) -> np.ndarray
         round_it = point.buffer(radius, 64).exterior
         through = found[shapely.dwithin(found, point, tolerance)]
         arms = shapely.get_coordinates(shapely.intersection(through, round_it))
-        distinct = {int(np.flatnonzero(np.hypot(*(arms - arm).T) < 3 * tolerance).min()) for arm in arms}
+        distinct = {int(np.flatnonzero(np.hypot(*(arms - arm).T) < radius / 1000).min()) for arm in arms}
         if len(distinct) >= 3:
             meeting.append(place)
     return np.array(meeting).reshape(-1, 2)
