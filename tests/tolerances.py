@@ -66,6 +66,10 @@ CELL_AREA = Tolerance(0.0, 1e-5, "bilinear between nodes 20 km apart, and whole 
 CELL_AREA_OF_POLYGON = Tolerance(
     0.0, 2e-5, "as CELL_AREA, and a polygon has geodesics for edges where those of cells bend"
 )
+TARGET_AREA = Tolerance(
+    0.0, 1e-9, "sums of whole units in float64; on the map, coordinates of 5e6 m hold 1e-9 m, two a side of 33 m"
+)
+TARGET_MEANS = Tolerance(0.0, 1e-12, "float64 sums of at most 1e6 float32 numbers, each rounding 1e-16 of the sum")
 
 ANOTHER_GDAL = Tolerance(
     0.0, 1e-6, "the same weighted mean by another GDAL: sums of float64 rounded to float32 (6e-8), some in float32"

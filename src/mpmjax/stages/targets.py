@@ -10,14 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import rasterio
 import shapely
-from affine import Affine
 from pyproj import Transformer
 from rasterio.features import shapes
 from shapely.geometry import shape
 
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.label import Components, label
-from mpmjax.products import CLASSES
+from mpmjax.products import CLASSES, Product
 from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import SHARES, threshold_of_share
 from mpmjax.stream.layerfile import window_of
@@ -30,6 +29,8 @@ SMALLEST_CELLS = 9
 """Default min_area: fewer cells than 3 x 3 are rather noise than something to visit."""
 AREA_ERROR = 1e-5
 """As exactly as areas are known: a target that just reaches min_area is not to fail by rounding."""
+RANKS = Product("ranks", "int32", "Rank of the target, 0 outside")
+INSIDE = Product("inside", "uint8", "1 inside a target")
 MAPS = ("prospectivity", "confidence", "risk", "groups", "driver")
 
 
@@ -75,7 +76,8 @@ def targets(
         figures = {name: total[kept] / components.sizes[kept - 1] for name, total in sums.items()}
         figures["area_km2"] = areas[kept]
         best = np.argsort(-figures["prospectivity"] * figures["confidence"], kind="stable")[: section.max_targets]
-        found = _describe(maps, components, cut, kept[best], layer_names, {k: v[best] for k, v in figures.items()})
+        figures = {name: values[best] for name, values in figures.items()}
+        found = _describe(maps, components, cut, kept[best], layer_names, figures, scratch)
     build_cogs(MapStore(scratch, grid, [CLASSES]), output, [CLASSES], 1)
     return found, thresholds
 
@@ -117,25 +119,24 @@ def _describe(
     chosen: np.ndarray,
     layer_names: Sequence[str],
     figures: Mapping[str, np.ndarray],
+    scratch: Path,
 ) -> list[Target]:
     """Targets for the components `chosen`, best first; `figures` of each: means and area_km2."""
-    place = np.zeros(components.count + 1, np.int64)  # component -> rank, 0 for those not chosen
+    place = np.zeros(components.count + 1, np.int32)  # component -> rank, 0 for those not chosen
     place[chosen] = np.arange(1, len(chosen) + 1)
-    pieces: list[list[shapely.Geometry]] = [[] for _ in range(len(chosen) + 1)]
     groups, drivers = np.zeros((len(chosen) + 1, 256), np.int64), np.zeros((len(chosen) + 1, 256), np.int64)
-    for strip, (p, group, driver) in maps("prospectivity", "groups", "driver"):
-        ranks = place[components.relabel(strip.index, p >= cut)].astype(np.int32)
-        inside = ranks > 0
-        np.add.at(groups, (ranks[inside], group[inside]), 1)
-        np.add.at(drivers, (ranks[inside], driver[inside]), 1)
-        # In rows and columns: whole numbers meet exactly at the seams of strips, metres of a 0.1 m cell do not.
-        origin = Affine.translation(0, strip.row)
-        for outline, rank in shapes(ranks, inside, connectivity=4, transform=origin):
-            pieces[int(rank)].append(shape(outline))
+    with MapStore(scratch, maps.grid, [RANKS, INSIDE], tiled=False) as store:
+        for strip, (p, group, driver) in maps("prospectivity", "groups", "driver"):
+            ranks = place[components.relabel(strip.index, p >= cut)]
+            inside = ranks > 0
+            np.add.at(groups, (ranks[inside], group[inside]), 1)
+            np.add.at(drivers, (ranks[inside], driver[inside]), 1)
+            store.write(strip, {RANKS.name: ranks, INSIDE.name: inside.astype(np.uint8)})
+    outlines = _outlines(store, len(chosen))
     to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
     found = []
     for rank in range(1, len(chosen) + 1):
-        geometry = _on_map(shapely.multipolygons([*shapely.get_parts(shapely.union_all(pieces[rank]))]), maps.grid)
+        geometry = shapely.multipolygons(outlines[rank])
         point = shapely.point_on_surface(geometry)
         lon, lat = to_degrees.transform(shapely.get_x(point), shapely.get_y(point))
         found.append(
@@ -155,10 +156,19 @@ def _describe(
     return found
 
 
-def _on_map(outline: shapely.Geometry, grid: Grid) -> shapely.Geometry:
-    """An outline in columns and rows, put into the grid's coordinates."""
-    corner, step = (grid.transform.c, grid.transform.f), (grid.transform.a, grid.transform.e)
-    return shapely.transform(outline, lambda places: places * step + corner)
+def _outlines(store: MapStore, count: int) -> list[list[shapely.Geometry]]:
+    """The polygons of ranks 0 (none) to `count`; the working files of `store` go.
+
+    GDAL goes through the whole map line by line and holds nothing but outlines. Polygons of strips, united, keep
+    vertices at the seams, and uniting those of a speckled map takes minutes: 80 s for a million cells of noise.
+    """
+    outlines: list[list[shapely.Geometry]] = [[] for _ in range(count + 1)]
+    with open_raster(store.path(RANKS)) as ranks, open_raster(store.path(INSIDE)) as inside:
+        for outline, rank in shapes(rasterio.band(ranks, 1), rasterio.band(inside, 1), connectivity=4):
+            outlines[int(rank)].append(shape(outline))
+    for product in (RANKS, INSIDE):
+        store.path(product).unlink()
+    return outlines
 
 
 def _strongest(counts: np.ndarray, layer_names: Sequence[str]) -> tuple[str, ...]:

@@ -31,20 +31,22 @@ BLOCK = 512
 
 
 class MapStore:
-    """Working files of the maps of one pass. Use as a context manager, then `build_cogs`.
+    """Working files of the maps of one pass, in square blocks or, not `tiled`, in rows for what reads line by line.
+
+    Use as a context manager, then `build_cogs`.
 
     Leaving the context reads every tile back: GDAL closes a file on a full disk without an error (seen with 3.10).
     """
 
-    def __init__(self, folder: Path, grid: Grid, products: Sequence[Product]) -> None:
-        self.folder, self.grid, self.products = folder, grid, tuple(products)
+    def __init__(self, folder: Path, grid: Grid, products: Sequence[Product], tiled: bool = True) -> None:
+        self.folder, self.grid, self.products, self._tiled = folder, grid, tuple(products), tiled
         self._open: dict[str, DatasetWriter] = {}
         self._written: dict[str, dict[Tile, int]] = {product.name: {} for product in products}
 
     def __enter__(self) -> MapStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         for product in self.products:
-            self._open[product.name] = create_map(self.path(product), self.grid, product)
+            self._open[product.name] = create_map(self.path(product), self.grid, product, self._tiled)
         return self
 
     def __exit__(
@@ -78,8 +80,9 @@ class MapStore:
                 raise DiskError(f"{dataset.name}: writing row {tile.row}, column {tile.col} failed: {error}") from error
 
 
-def create_map(path: Path, grid: Grid, product: Product) -> DatasetWriter:
+def create_map(path: Path, grid: Grid, product: Product, tiled: bool = True) -> DatasetWriter:
     """A new working GeoTIFF for one product, open for writing."""
+    blocks = {"tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK} if tiled else {"tiled": False}
     dataset = rasterio.open(
         path,
         "w",
@@ -91,12 +94,10 @@ def create_map(path: Path, grid: Grid, product: Product) -> DatasetWriter:
         crs=grid.crs,
         transform=grid.transform,
         nodata=product.nodata,
-        tiled=True,
-        blockxsize=BLOCK,
-        blockysize=BLOCK,
         compress="zstd",
         zstd_level=1,
         bigtiff="if_safer",
+        **blocks,
     )
     dataset.set_band_description(1, product.description)
     dataset.units = ("1",)
