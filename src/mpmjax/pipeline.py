@@ -19,13 +19,13 @@ from mpmjax.project import Project, load_project
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.scoring.weights import layer_weights
-from mpmjax.stages.compare import compare
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.group import group
 from mpmjax.stages.prepare import prepare as lay_on_grid
 from mpmjax.stages.report import report as draw_report
+from mpmjax.stages.rivals import rivals
 from mpmjax.stages.sample import sample
 from mpmjax.stages.screen import require_layers, require_room
 from mpmjax.stages.screen import screen as screen_tiles
@@ -313,7 +313,7 @@ def _judge(this: Run, evidence: Evidence, screener: Screener, known: ValidateSec
         return sample(evidence, min(most, model.sample), coverage, model.seed, workers)
 
     with this.stage("baselines"):
-        return found | compare(evidence, screener, found["xy"], cells, known.bootstrap, draw)
+        return found | rivals(evidence, screener, found["xy"], cells, known.bootstrap, draw)
 
 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:

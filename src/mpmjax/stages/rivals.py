@@ -1,4 +1,4 @@
-"""compare: what simple methods say of the same district, on the sampled cells and on those of known occurrences.
+"""rivals: what simple methods say of the same district, on the sampled cells and on those of known occurrences.
 
 They are fitted to the sample's memberships, label-free as ours; where occurrences lie only says which cells are judged.
 """
@@ -29,7 +29,7 @@ CELLS = 20_000
 TILE = 256
 
 
-def compare(
+def rivals(
     evidence: Evidence,
     screener: Screener,
     xy: Sequence[Sequence[float]],

@@ -1,4 +1,4 @@
-"""compare: all scores on the same cells, fitted without labels; against the definitions and scikit-learn."""
+"""rivals: all scores on the same cells, fitted without labels; against the definitions and scikit-learn."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mpmjax.errors import DataError
 from mpmjax.reference.lstm import score
 from mpmjax.scoring.baselines import NAMES
 from mpmjax.scoring.intervals import districts_of
-from mpmjax.stages import compare as stage
-from mpmjax.stages.compare import OURS, compare
+from mpmjax.stages import rivals as stage
+from mpmjax.stages.rivals import OURS, rivals
 from mpmjax.types import Sample
 
 DRAWS = 30
@@ -53,7 +53,7 @@ def places(district: District) -> list[list[float]]:
 
 def compared(district: District, cells: int | None = None, draws: int = 0) -> dict[str, Any]:
     count = int(scored(district).sum())
-    return compare(district.evidence, district.screener, places(district), count, draws, sampled(district, cells))
+    return rivals(district.evidence, district.screener, places(district), count, draws, sampled(district, cells))
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_sampled_cells_count_for_all_of_the_map(district: District, monkeypatch:
         return real(own, background, shares)
 
     monkeypatch.setattr(stage, "stand", keep)
-    got = compare(district.evidence, district.screener, places(district), 1_000_000, 0, sampled(district, 1000))
+    got = rivals(district.evidence, district.screener, places(district), 1_000_000, 0, sampled(district, 1000))
     assert set(seen) == {(1.0, (1_000_000 - 40) / got["compared"]["cells"])}
     assert len(seen) == len(OURS) + 11
 
@@ -150,7 +150,7 @@ def test_occurrences_change_no_fit(district: District, monkeypatch: pytest.Monke
 def test_cells_that_no_map_scores_are_no_background(district: District) -> None:
     """A cell that has data in enough layers, but of a class that the table does not know."""
     screener = dataclasses.replace(district.screener, settings={"min_coverage": 0.75, "seed": 7})
-    got = compare(district.evidence, screener, places(district), 900, 0, sampled(district))
+    got = rivals(district.evidence, screener, places(district), 900, 0, sampled(district))
     covered = (~np.isnan(fuzzy(district.layers))).mean(axis=0) >= 0.75
     assert got["compared"]["cells"] == (scored(district) & covered & ~district.known).sum()
 
@@ -191,7 +191,7 @@ def test_a_sample_that_cannot_be_drawn_is_told(district: District) -> None:
     def refuse(_: int) -> Sample:
         raise DataError("layer 'x': constant")
 
-    got = compare(district.evidence, district.screener, places(district), 900, 0, refuse)
+    got = rivals(district.evidence, district.screener, places(district), 900, 0, refuse)
     assert got == {"ours": {}, "baselines": {}, "compared": {"missing": "layer 'x': constant"}}
 
 
