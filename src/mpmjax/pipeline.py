@@ -19,6 +19,7 @@ from mpmjax.project import Project, load_project
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.scoring.weights import layer_weights
+from mpmjax.stages.compare import compare as side_by_side
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
@@ -216,6 +217,25 @@ def report(output: str | Path) -> Path:
     record["outputs"] |= output_checksums(output, [path])
     _write_record(record, output)
     return path
+
+
+def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
+    """Lay two finished runs of one grid side by side: maps, groups, best areas, targets, and what was fitted otherwise.
+
+    Args:
+        a, b: their output folders. Nothing is written.
+
+    Returns:
+        Plain values, as of stages/compare.py.
+
+    Raises:
+        DataError: no finished run, a file that is not the run's, or grids that are not the same.
+        ScreenerError: a Screener cannot be read.
+    """
+    folders = Path(a), Path(b)
+    records = read_record(folders[0]), read_record(folders[1])
+    with gdal_environment():
+        return side_by_side(folders, records)
 
 
 def read_record(output: Path) -> dict[str, Any]:
