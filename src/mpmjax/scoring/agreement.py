@@ -44,8 +44,9 @@ class Moments:
         shift_x, shift_y = from_x.mean(), from_y.mean()
         from_x -= shift_x
         from_y -= shift_y
-        sums = from_x @ from_x, from_y @ from_y, from_x @ from_y
-        return cls(x.size, float(x[0] + shift_x), float(y[0] + shift_y), *map(float, sums))
+        # No dot product: BLAS sums in an order that depends on its threads, and these get in the way of the workers.
+        sums = (float((u * v).sum()) for u, v in ((from_x, from_x), (from_y, from_y), (from_x, from_y)))
+        return cls(x.size, float(x[0] + shift_x), float(y[0] + shift_y), *sums)
 
     def __add__(self, other: Moments) -> Moments:
         if not (self.count and other.count):
