@@ -46,6 +46,7 @@ COMMANDS = {
     "screen": ("PROJECT", "--screener", "--output"),
     "validate": ("PROJECT", "--output"),
     "report": ("OUTPUT",),
+    "compare": ("A B", "--json"),
 }
 HEAVY = ("jax", "numba", "rasterio", "numpy", "geopandas", "pydantic")
 
@@ -251,6 +252,24 @@ def test_validate_and_report(done: Finished, tmp_path: Path) -> None:
         said = command_line(*arguments)
         assert said.status == 2
         assert "no finished run" in said.err
+
+
+def test_compare(done: Finished, tmp_path: Path) -> None:
+    said = command_line("compare", done.output, done.output)
+    assert (said.status, said.err) == (0, "")
+    lines = said.out.splitlines()
+    assert [line[:1] for line in lines[:2]] == ["A", "B"]
+    assert all(str(done.output) in line for line in lines[:2])
+    for name in ("prospectivity", "favourability", "anomaly", "confidence", "risk"):
+        assert re.search(rf"^  {name} +1\.000 +1\.000 +0\.0000 ", said.out, re.MULTILINE), name
+    assert "adjusted Rand index 1.000" in said.out
+    assert "entered: 0 cells, 0.0 km2" in said.out
+    assert lines[-1] == "Fitted and set alike."
+    told = command_line("compare", done.output, done.output, "--json")
+    assert json.loads(told.out) == mpmjax.compare(done.output, done.output)
+    nowhere = command_line("compare", done.output, tmp_path)
+    assert (nowhere.status, nowhere.out) == (2, "")
+    assert f"{tmp_path} holds no finished run" in nowhere.err
 
 
 def test_a_tile_that_cannot_be_read(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,14 @@ ANOTHER_GDAL = Tolerance(
     0.0, 1e-6, "the same weighted mean by another GDAL: sums of float64 rounded to float32 (6e-8), some in float32"
 )
 
+CORRELATION = Tolerance(1e-10, 1e-10, "the same float64 sums in another order, of at most 1e5 pairs that vary")
+SPEARMAN_BY_BINS = Tolerance(
+    1e-4,
+    0.0,
+    "values in one of 65,536 bins of 0..1 tie; a spread of 0.01 still has 655 bins, whose ties cost 655^-2 = 2e-6",
+)
+MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
+
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
     """NaN at the same cells, everything else within the tolerance; says where it is worst."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpmjax.autoencoder.checkpoint import load_screener
     from mpmjax.errors import MpmError
-    from mpmjax.pipeline import fit, prepare, report, run, screen, validate
+    from mpmjax.pipeline import compare, fit, prepare, report, run, screen, validate
     from mpmjax.project import Project, load_project
     from mpmjax.types import Screener
 
@@ -25,6 +25,7 @@ _HOMES = {
     "screen": "pipeline",
     "validate": "pipeline",
     "report": "pipeline",
+    "compare": "pipeline",
     "load_project": "project",
     "Project": "project",
     "load_screener": "autoencoder.checkpoint",
@@ -36,6 +37,7 @@ __all__ = [
     "MpmError",
     "Project",
     "Screener",
+    "compare",
     "fit",
     "load_project",
     "load_screener",

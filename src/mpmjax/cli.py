@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,19 @@ def report(output: Path) -> None:
     from mpmjax import pipeline
 
     click.echo(pipeline.report(output))
+
+
+@cli.command()
+@click.argument("a", type=click.Path(path_type=Path))
+@click.argument("b", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Lay two finished runs of one grid, output folders A and B, side by side: what moved, and by which layer."""
+    from mpmjax import pipeline
+    from mpmjax.cli_compare import lines_of
+
+    found = pipeline.compare(a, b)
+    click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else "\n".join(lines_of(found)))
 
 
 def main() -> None:

@@ -19,13 +19,14 @@ from mpmjax.project import Project, load_project
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.scoring.weights import layer_weights
-from mpmjax.stages.compare import compare
+from mpmjax.stages.compare import compare as side_by_side
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.group import group
 from mpmjax.stages.prepare import prepare as lay_on_grid
 from mpmjax.stages.report import report as draw_report
+from mpmjax.stages.rivals import rivals
 from mpmjax.stages.sample import sample
 from mpmjax.stages.screen import require_layers, require_room
 from mpmjax.stages.screen import screen as screen_tiles
@@ -218,6 +219,25 @@ def report(output: str | Path) -> Path:
     return path
 
 
+def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
+    """Lay two finished runs of one grid side by side: maps, groups, best areas, targets, and what was fitted otherwise.
+
+    Args:
+        a, b: their output folders. Nothing is written.
+
+    Returns:
+        Plain values, as of stages/compare.py.
+
+    Raises:
+        DataError: no finished run, a file that is not the run's, or grids that are not the same.
+        ScreenerError: a Screener cannot be read.
+    """
+    folders = Path(a), Path(b)
+    records = read_record(folders[0]), read_record(folders[1])
+    with gdal_environment():
+        return side_by_side(folders, records)
+
+
 def read_record(output: Path) -> dict[str, Any]:
     """run.json of a finished run.
 
@@ -313,7 +333,7 @@ def _judge(this: Run, evidence: Evidence, screener: Screener, known: ValidateSec
         return sample(evidence, min(most, model.sample), coverage, model.seed, workers)
 
     with this.stage("baselines"):
-        return found | compare(evidence, screener, found["xy"], cells, known.bootstrap, draw)
+        return found | rivals(evidence, screener, found["xy"], cells, known.bootstrap, draw)
 
 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:

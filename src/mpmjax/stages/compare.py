@@ -1,108 +1,257 @@
-"""compare: what simple methods say of the same district, on the sampled cells and on those of known occurrences.
+"""compare: the maps, groups, best areas and targets of two finished runs side by side, and what was fitted otherwise.
 
-They are fitted to the sample's memberships, label-free as ours; where occurrences lie only says which cells are judged.
+Read tile by tile and twice: once for everything that adds up, once for ranks, which need the whole map's histogram.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import geopandas
 import numpy as np
+import shapely
 
+from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener
 from mpmjax.errors import DataError
-from mpmjax.ops.lstm import Scorer
-from mpmjax.scoring.baseline_models import Missing
-from mpmjax.scoring.baselines import Baseline, fit_baselines
-from mpmjax.scoring.comparison import side_by_side, some_of, stand
-from mpmjax.scoring.favourability import memberships_of
-from mpmjax.scoring.intervals import districts_of
-from mpmjax.scoring.weights import stated_weights
+from mpmjax.evidence.grid.area import cell_area
+from mpmjax.products import CLASSES, PRODUCTS
+from mpmjax.scoring.agreement import (
+    CODES,
+    Moments,
+    Pairs,
+    adjusted_rand,
+    contingency,
+    overlap_of_best,
+    rank_moments,
+    same_code,
+)
+from mpmjax.scoring.fits import differences, layer_differences
+from mpmjax.scoring.target_overlap import overlapping_targets
+from mpmjax.scoring.thresholds import SHARES
+from mpmjax.stream.finished import one_grid, require_whole
+from mpmjax.stream.prefetch import ordered_map, worker_count
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.tiles import cut
-from mpmjax.types import Evidence, Sample, Screener
+from mpmjax.types import CellArea, Grid, Layer, Screener, Slab, Tile
 
-OURS = ("prospectivity", "anomaly", "favourability", "R")
-CELLS = 20_000
-"""Sampled cells at most: of an AUC's standard error 0.002 come from drawing so many of the background."""
+SCORES = ("prospectivity", "favourability", "anomaly", "confidence", "risk")
+WAYS = ("entered", "left")
+CODED = ("groups", "classes", "driver")
+TARGETS = "targets.gpkg"
+READ = (*(f"{name}.tif" for name in (*SCORES, *CODED)), TARGETS, ARRAYS, REST)
+GEOPACKAGE = b"SQLite format 3\0"
+MOVED = 2
+"""Number of the area class whose border is watched: the best 2 %, of which targets are by default."""
+TILE = 512
 
-TILE = 256
+
+class _Tally(NamedTuple):
+    """What a tile has to say, and all tiles together.
+
+    Attributes:
+        scores: of each score.
+        groups, classes: cells by group, and units of area by class, in A and in B.
+        moved: units of area of the cells that entered the best 2 %, and left it.
+        drivers: [2, 2, 256], these cells by way, run and layer number.
+        sums: [2, 2, 5], their scores by way, run and score, over those with a score in both runs, `counted` [2].
+    """
+
+    scores: tuple[Pairs, ...]
+    groups: np.ndarray
+    classes: np.ndarray
+    moved: np.ndarray
+    drivers: np.ndarray
+    sums: np.ndarray
+    counted: np.ndarray
+
+    def plus(self, other: _Tally) -> _Tally:
+        scores = tuple(one + more for one, more in zip(self.scores, other.scores, strict=True))
+        return _Tally(scores, *(one + more for one, more in zip(self[1:], other[1:], strict=True)))
 
 
 def compare(
-    evidence: Evidence,
-    screener: Screener,
-    xy: Sequence[Sequence[float]],
-    cells: int,
-    draws: int,
-    draw: Callable[[int], Sample],
+    folders: tuple[Path, Path], records: tuple[Mapping[str, Any], Mapping[str, Any]], workers: int | None = None
 ) -> dict[str, Any]:
-    """Judge prospectivity beside simple methods, all on the same cells.
+    """Lay two finished runs of one grid side by side.
 
     Args:
-        xy: places of the occurrences in metres of the grid, one a cell, all on cells that were scored.
-        cells: number of scored cells of the map.
-        draws: bootstrap draws of the intervals, 0 for none.
-        draw: draws a sample of at most so many cells from the same evidence.
+        folders: output folders of the runs A and B.
+        records: what their run.json hold.
+        workers: threads that read; default the cores there are. Changes no figure.
 
     Returns:
-        Parts of the record's "validation": ours and baselines, by name figures as of `side_by_side`, or missing, the
-        reason why a baseline is not there; and compared: sampled cells (that hold no occurrence), occurrences, or
-        missing, the reason why there is no comparison at all.
+        Plain values; shares and correlations are None where there is nothing to tell them from.
+        a, b: folder, name, valid_cells, area_km2.
+        maps: of each score cells (valid in both), only_a, only_b (cells valid in one alone), pearson, spearman
+        (scoring/agreement.py) and mean_difference, which is of absolute differences.
+        groups: cells, adjusted_rand, same_number (share of the cells), k_a, k_b.
+        best: by area share a_km2, b_km2, both_km2, a_in_b, b_in_a, jaccard.
+        targets: as of scoring/target_overlap.py.
+        moved: share of the area; entered (in B's best 2 %, not in A's) and left, each cells, km2, drivers_a and
+        drivers_b (cells by layer name, most first), mean_a and mean_b of each score over these cells.
+        layers and differences: as of scoring/fits.py.
+
+    Raises:
+        DataError: the grids are not the same, or a file is not there, damaged, or not the one that run.json tells of.
+        ScreenerError: a Screener cannot be read.
     """
-    rows, cols = evidence.grid.rows_cols(*np.array(xy).T)
-    at = some_of(len(rows))
-    try:
-        sample = draw(CELLS)
-        drawn = memberships_of(sample.values, screener.memberships)
-        # A cell that too few layers cover was not scored, and neither is it here.
-        kept = np.flatnonzero(drawn[1].mean(axis=1) >= float(screener.settings["min_coverage"]))
-        mu, valid = (array[kept] for array in drawn)
-        fitted = fit_baselines(mu, valid, stated_weights(evidence.layers), int(screener.settings["seed"]))
-    except (DataError, ValueError) as error:  # of another district a layer may have no data here, or one value
-        return {"ours": {}, "baselines": {}, "compared": {"missing": str(error)}}
-    width = evidence.grid.width
-    bare = ~np.isin(sample.rows[kept] * width + sample.cols[kept], rows * width + cols)
-    if not bare.any():
-        nothing = f"all {len(kept)} sampled cells hold an occurrence: there is no other cell to compare"
-        return {"ours": {}, "baselines": {}, "compared": {"missing": nothing}}
-    background = mu[bare], valid[bare]
-    known = memberships_of(_values_at(evidence, rows[at], cols[at]), screener.memberships)
-    # How many cells of the map each occurrence and each sampled cell stand for.
-    shares = len(rows) / len(at), (cells - len(rows)) / int(bare.sum())
-    ours, others = _ours(screener, *background), _ours(screener, *known)
-    standings = {name: stand(others[name], ours[name], shares) for name in OURS}
-    for name, method in fitted.items():
-        if isinstance(method, Baseline):
-            standings[name] = stand(method.score(*known), method.score(*background), shares)
-    x, y = np.array(xy).T
-    figures = side_by_side(standings, OURS[0], districts_of(x, y)[at], draws)
+    grid = one_grid(folders, records)
+    area = cell_area(grid)
+    for folder, record in zip(folders, records, strict=True):
+        require_whole(folder, record, READ)
+    screeners = load_screener(folders[0]), load_screener(folders[1])
+    total, spearman = _both_passes(folders, grid, area, worker_count(workers))
+    rows = layer_differences(*screeners)
     return {
-        "ours": {name: figures[name] for name in OURS},
-        "baselines": {
-            name: {"missing": method.reason} if isinstance(method, Missing) else figures[name] | {"note": method.note}
-            for name, method in fitted.items()
+        **{name: _about(*run) for name, run in zip("ab", zip(folders, records, strict=True), strict=True)},
+        "maps": {name: _figures(of, ranks) for name, of, ranks in zip(SCORES, total.scores, spearman, strict=True)},
+        "groups": {
+            "cells": int(total.groups.sum()),
+            "adjusted_rand": adjusted_rand(total.groups),
+            "same_number": same_code(total.groups),
+            **{f"k_{run}": int(s.diagnostics["groups"]["k"]) for run, s in zip("ab", screeners, strict=True)},
         },
-        "compared": {"cells": int(bare.sum()), "occurrences": len(at)},
+        "best": {f"{share:g}": _best(total.classes, n, area.unit_km2) for n, share in enumerate(SHARES, 1)},
+        "targets": _targets(folders, grid),
+        "moved": {"share": SHARES[MOVED - 1], **_moved(total, screeners, area.unit_km2)},
+        "layers": rows,
+        "differences": differences(*screeners, records, rows),
     }
 
 
-def _ours(screener: Screener, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-    scores = Scorer(screener.arrays).score(np.ascontiguousarray(mu.T), np.ascontiguousarray(valid.T))
-    return {name: scores[name] for name in OURS}
+def _both_passes(folders: Sequence[Path], grid: Grid, area: CellArea, threads: int) -> tuple[_Tally, list[Moments]]:
+    """Tallies of all cells, and the moments of the ranks of each score."""
+    products = {product.name: product for product in (*PRODUCTS, CLASSES)}
+    layers = {
+        names: tuple(
+            Layer(n, "index", folder / f"{n}.tif", 1, products[n].dtype, products[n].nodata)
+            for folder in folders
+            for n in names
+        )
+        for names in ((*SCORES, *CODED), SCORES)
+    }
+    tiles = cut(grid.shape, TILE)
+    with StackReader(grid, layers[*SCORES, *CODED]) as reader:
+        total: _Tally | None = None
+        for tally in ordered_map(lambda tile: _tally(reader.read(tile), area), tiles, threads):
+            total = tally if total is None else total.plus(tally)
+    if total is None:
+        raise DataError(f"{folders[0]}: its grid has no cell. Run the project again.")
+    ranks = [pairs.ranks() for pairs in total.scores]
+
+    def in_ranks(tile: Tile) -> list[Moments]:
+        return [
+            rank_moments(a[valid], b[valid], of)
+            for (a, b, valid), of in zip(_scores(reader.read(tile)), ranks, strict=True)
+        ]
+
+    sums = [Moments() for _ in SCORES]
+    with StackReader(grid, layers[SCORES]) as reader:
+        for found in ordered_map(in_ranks, tiles, threads):
+            sums = [one + more for one, more in zip(sums, found, strict=True)]
+    return total, sums
 
 
-def _values_at(evidence: Evidence, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-    """Values of all layers at cells, as in a Sample: float64 [m, L] in units, NaN where missing."""
-    values = np.full((len(rows), len(evidence.layers)), np.nan)
-    with StackReader(evidence.grid, evidence.layers) as reader:
-        for tile in cut(evidence.grid.shape, TILE):
-            r, c = rows - tile.row, cols - tile.col
-            here = np.flatnonzero((r >= 0) & (r < tile.height) & (c >= 0) & (c < tile.width))
-            if not here.size:
-                continue
-            slab = reader.read(tile)
-            for index, layer in enumerate(evidence.layers):
-                there = here[slab.valid[index][r[here], c[here]]]
-                values[there, index] = layer.in_units(slab.values[index][r[there], c[there]])
-    return values
+def _scores(slab: Slab) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Values in A and in B of each score, and where both are valid; the slab holds no other maps."""
+    for i, j in zip(range(len(SCORES)), range(len(SCORES), 2 * len(SCORES)), strict=True):
+        yield slab.values[i], slab.values[j], slab.valid[i] & slab.valid[j]
+
+
+def _tally(slab: Slab, area: CellArea) -> _Tally:
+    maps = len(SCORES) + len(CODED)
+    scores = tuple(
+        Pairs.of(slab.values[i], slab.values[maps + i], slab.valid[i], slab.valid[maps + i]) for i in range(len(SCORES))
+    )
+    (groups_a, classes_a, driver_a), (groups_b, classes_b, driver_b) = (
+        slab.values[start + len(SCORES) : start + maps] for start in (0, maps)
+    )
+    weights = area.weights(slab.tile)
+    grouped = (groups_a > 0) & (groups_b > 0)
+    best_a, best_b = ((classes > 0) & (classes <= MOVED) for classes in (classes_a, classes_b))
+    moved = best_b & ~best_a, best_a & ~best_b
+    scored = [cells & grouped for cells in moved]
+    values = [[slab.values[start + i] for i in range(len(SCORES))] for start in (0, maps)]
+    return _Tally(
+        scores,
+        contingency(groups_a[grouped], groups_b[grouped]),
+        contingency(classes_a, classes_b, weights),
+        np.array([float(cells.sum() if weights is None else weights[cells].sum()) for cells in moved]),
+        np.array([[np.bincount(d[cells], minlength=CODES) for d in (driver_a, driver_b)] for cells in moved]),
+        np.array([[[v[cells].sum(dtype=np.float64) for v in of_run] for of_run in values] for cells in scored]),
+        np.array([np.count_nonzero(cells) for cells in scored]),
+    )
+
+
+def _about(folder: Path, record: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "folder": str(folder),
+        "name": record.get("project", {}).get("name"),
+        "valid_cells": record["grid"].get("valid_cells"),
+        "area_km2": record["grid"].get("area_km2"),
+    }
+
+
+def _figures(pairs: Pairs, ranks: Moments) -> dict[str, Any]:
+    cells = pairs.moments.count
+    return {
+        "cells": cells,
+        "only_a": pairs.only_a,
+        "only_b": pairs.only_b,
+        "spearman": ranks.correlation,
+        "pearson": pairs.moments.correlation,
+        "mean_difference": pairs.distance / cells if cells else None,
+    }
+
+
+def _best(classes: np.ndarray, number: int, unit_km2: float) -> dict[str, float | None]:
+    found = overlap_of_best(classes, number)
+    areas = {f"{name}_km2": (found[name] or 0.0) * unit_km2 for name in ("a", "b", "both")}
+    return areas | {name: found[name] for name in ("a_in_b", "b_in_a", "jaccard")}
+
+
+def _moved(total: _Tally, screeners: Sequence[Screener], unit_km2: float) -> dict[str, Any]:
+    return {
+        way: {
+            "cells": int(counts[0].sum()),
+            "km2": float(units) * unit_km2,
+            **{f"drivers_{run}": _named(n, s.layer_names) for run, n, s in zip("ab", counts, screeners, strict=True)},
+            **{f"mean_{run}": _means(of_run, int(scored)) for run, of_run in zip("ab", sums, strict=True)},
+        }
+        for way, units, counts, sums, scored in zip(WAYS, *total[3:], strict=True)
+    }
+
+
+def _means(sums: np.ndarray, cells: int) -> dict[str, float | None]:
+    return {name: float(total) / cells if cells else None for name, total in zip(SCORES, sums, strict=True)}
+
+
+def _named(counts: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """Cells by the layer that drives them, most first; "none" where there is no score or no directed layer."""
+    order = np.argsort(-counts, kind="stable")
+    return {str(names[n - 1]) if n else "none": int(counts[n]) for n in map(int, order) if counts[n]}
+
+
+def _targets(folders: Sequence[Path], grid: Grid) -> dict[str, Any]:
+    a, b = (_polygons(folder / TARGETS) for folder in folders)
+    width, height = grid.cell_size
+    return overlapping_targets(a, b, 0.5 * width * height)
+
+
+def _polygons(path: Path) -> list[shapely.Geometry]:
+    """The targets' polygons by rank.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        # GDAL goes by content: what is named .gpkg and is none could refer to other files and hosts.
+        with path.open("rb") as file:
+            if file.read(len(GEOPACKAGE)) != GEOPACKAGE:
+                raise ValueError("it is not a GeoPackage")
+        table = geopandas.read_file(path, columns=["rank"]).sort_values("rank")
+    except (OSError, RuntimeError, ValueError) as error:  # pyogrio's errors derive from the latter two
+        raise DataError(f"{path}: the targets cannot be read: {error}. Run the project again.") from error
+    return list(table.geometry)

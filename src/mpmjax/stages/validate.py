@@ -1,6 +1,6 @@
 """validate: known occurrences against every cell of the finished maps, and whether the figures are a matter of place.
 
-Labels enter here and in stages/compare.py, and nowhere else.
+Labels enter here and in stages/rivals.py, and nowhere else.
 """
 
 from __future__ import annotations
