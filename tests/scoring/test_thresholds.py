@@ -15,6 +15,7 @@ from mpmjax.scoring.thresholds import (
     bin_of,
     median_mad_of_histogram,
     median_mad_threshold,
+    outlier_cut,
     share_above,
     threshold_of_share,
 )
@@ -149,6 +150,7 @@ def test_a_score_spread_like_a_rank_has_no_outliers() -> None:
     got = median_mad_of_histogram(histogram)
     assert got == pytest.approx(0.5 + 2 * 1.4826 * 0.25, abs=1e-4)
     assert share_above(histogram, got) == 0.0
+    assert outlier_cut(histogram) == {"median_2mad": got, "median_2mad_share": 0.0}
     assert share_above(histogram, 0.0) == 1.0
     assert share_above(histogram, 0.25) == 0.75
 

@@ -77,6 +77,12 @@ def median_mad_of_histogram(histogram: np.ndarray, times: float = 2.0) -> float:
     return float(median + times * NORMAL_MAD * _weighted_median(np.abs(middles - median), histogram))
 
 
+def outlier_cut(histogram: np.ndarray) -> dict[str, float]:
+    """ "median_2mad" of a map's histogram, and "median_2mad_share", the share of the area at or above it, 0..1."""
+    cut = median_mad_of_histogram(histogram)
+    return {"median_2mad": cut, "median_2mad_share": share_above(histogram, cut)}
+
+
 def _weighted_median(values: np.ndarray, counts: np.ndarray) -> float:
     """The median of `values`, each repeated `counts` times."""
     order = np.argsort(values, kind="stable")
