@@ -66,9 +66,7 @@ CELL_AREA = Tolerance(0.0, 1e-5, "bilinear between nodes 20 km apart, and whole 
 CELL_AREA_OF_POLYGON = Tolerance(
     0.0, 2e-5, "as CELL_AREA, and a polygon has geodesics for edges where those of cells bend"
 )
-FRACTAL_BREAK = Tolerance(
-    0.0, 0.05, "breaks of 20,000 drawn cells: the worst of 320 draws is 3.5 % off, where a slope changes at 9 % of them"
-)
+FRACTAL_BREAK = Tolerance(0.0, 0.05, "breaks of 20,000 drawn cells: the worst of 320 draws is 2.0 % off")
 FRACTAL_SLOPE = Tolerance(0.0, 0.15, "1 / sqrt(cells of the piece): four of them for the smallest, of 1,250 cells")
 MEDIAN_MAD = Tolerance(0.0, 2e-6, "1.4826 stands for 1.482602...; MAD is less than the threshold")
 MEDIAN_MAD_OF_BINS = Tolerance(4 / 65_536, 0.0, "half a bin of the median, and 2 x 1.4826 times up to a bin of the MAD")

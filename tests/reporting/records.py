@@ -93,6 +93,21 @@ def curve_of(breaks: list[float], shares: list[float]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def thresholds() -> dict[str, Any]:
+    """Of prospectivity, and curves of the anomaly and of three layers: without a break, with breaks of a lognormal, and none."""
+    layers = {
+        HOSTILE: curve_of([], []),
+        "Cu": curve_of([36.0, 120.5], [0.2, 0.004]) | {"over_lognormal": 3.0},
+        "clr": {"missing": f"600 of 1000 values are 0 or below {HOSTILE}"},
+    }
+    known = scores(0.83, 0.61)["pa"] | {"from_labels": True}
+    return {
+        "thresholds": {"0.05": 0.91, "0.01": 0.98, "0.02": 0.95},
+        "cuts": {"median_2mad": 0.97, "median_2mad_share": 0.0123, "pa": known},
+        "fractal": {"anomaly": curve_of([4.1], [0.031]), "layers": layers},
+    }
+
+
 def full_record() -> dict[str, Any]:
     """A fresh copy, so that a test may change it."""
     return {
@@ -135,14 +150,7 @@ def full_record() -> dict[str, Any]:
             "favourability": [0.71, 0.33],
             "share": [0.123, 0.877],
         },
-        "thresholds": {"0.05": 0.91, "0.01": 0.98, "0.02": 0.95},
-        "cuts": {"median_2mad": 0.97, "median_2mad_share": 0.0123,
-                 "pa": {**scores(0.83, 0.61)["pa"], "from_labels": True}},
-        "fractal": {
-            "anomaly": curve_of([4.1], [0.031]),
-            "layers": {HOSTILE: curve_of([], []), "Cu": curve_of([36.0, 120.5], [0.2, 0.004]) | {"over_lognormal": 3.0},
-                       "clr": {"missing": f"600 of 1000 values are 0 or below {HOSTILE}"}},
-        },
+        **thresholds(),
         "targets": [
             {"rank": rank, "area_km2": 4.2 / rank, "prospectivity": 0.97, "confidence": 0.8, "risk": 0.031, "group": 1,
              "drivers": [HOSTILE, "faults"], "lon": -70.1234, "lat": -33.4567}

@@ -166,9 +166,13 @@ def test_breaks_in_words(page: Page) -> None:
     found = breaks.section(record)
     assert found is not None
     anomaly, none, copper = found["rows"]
-    assert (anomaly["name"], anomaly["breaks"], anomaly["slopes"]) == ("Anomaly", "4.10 (best 3.1 %)", "−0.50; −1.50")
+    assert (anomaly["name"], anomaly["breaks"], anomaly["slopes"]) == (
+        "Anomaly",
+        "4.10\u00a0(3.1\u00a0%)",
+        "−0.50; −1.50",
+    )
     assert (none["breaks"], none["remarks"]) == ("none", "96 cells are 0 or below")
-    assert copper["breaks"] == "36.0 (best 20.0 %); 120 (best 0.4 %)"
+    assert copper["breaks"] == "36.0\u00a0(20.0\u00a0%); 120\u00a0(0.4\u00a0%)"
     assert copper["remarks"].startswith("one lognormal tells as well")
     assert "clr has no such curve: 600 of 1000 values are 0 or below" in page.words()
     assert found["others"] == 0

@@ -34,7 +34,7 @@ def fractal_png(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
             axes.plot(values, shares, "o", color=FAINT, markeredgecolor=MUTED, markeredgewidth=0.5, markersize=3)
             axes.plot(*curve["line"], "-", color=_PIECES, linewidth=1.5)
             for at in curve["breaks"]:
-                axes.axvline(at, color=ACCENT, linewidth=1.0, zorder=0)
+                axes.axvline(at, color=ACCENT, linewidth=1.0, zorder=1.8)
             axes.set_title(drawable(name, 26), size=9)
             axes.set(xscale="log", yscale="log")
             _ticks(axes, values[0], values[-1])
@@ -49,7 +49,7 @@ def fractal_png(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
 def _ticks(axes: Axes, low: float, high: float) -> None:
     """Numbers as they are, not powers of ten; as many as there is room for, also where values span less than one."""
     decades = math.log10(high / low)
-    every = (1, 2, 5) if decades < 1.7 else (1, 3) if decades < 3 else (1,)
+    every = (1, 2, 5) if decades < 1.5 else (1, 3) if decades < 2.3 else (1,)
     axes.xaxis.set_major_locator(LogLocator(subs=every, numticks=7))
     axes.yaxis.set_major_locator(LogLocator(numticks=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))

@@ -38,7 +38,10 @@ def section(record: Record) -> dict[str, Any] | None:
 def _row(name: str, curve: Record) -> dict[str, str]:
     breaks, shares = curve.get("breaks") or [], curve.get("shares") or []
     over, left_out = words.finite(curve.get("over_lognormal")), words.finite(curve.get("left_out"))
-    told = [f"{words.number(at)} (best {words.percent(share, 1)})" for at, share in zip(breaks, shares, strict=False)]
+    told = [
+        f"{words.number(at)} ({words.percent(share, 1)})".replace(" ", "\u00a0")
+        for at, share in zip(breaks, shares, strict=False)
+    ]
     remarks = ["one lognormal tells as well"] if breaks and over is not None and over >= 0.0 else []
     if left_out:
         remarks.append(f"{words.count(left_out)} cells are 0 or below")

@@ -9,12 +9,12 @@ take the waves that chance draws in them for breaks. A line that is straight on 
 distribution of x = ln v, so straight pieces are a piecewise exponential one. With R(x) the number of cells at or above
 x, a piece from a to b has
 
-    d = sum of w over the cells in it    T = integral of w R dx from a to b    w = min(1, 0.05 N / R)
+    d = sum of w over the cells in it    T = integral of w R dx from a to b    w = min(1, R_2 / R)
     slope = -d / T    log-likelihood = d ln(d / T) - d
 
-and the best breaks among the candidates are found exactly, by dynamic programming. The weight w is ours: as on the
-plot, no e-fold of the area below its best 5 % counts for more than these, or the many ordinary cells would take all
-breaks for their own bends. With w = 1 it is the plain likelihood.
+and the best breaks among the candidates are found exactly, by dynamic programming. The weight w is ours, R_2 the best
+fiftieth of the cells, 400 at least: as on the plot, no e-fold of the area counts for more than these, or the many
+ordinary cells would take all breaks for the bends of their own shoulder. With w = 1 it is the plain likelihood.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MIN_CELLS, MIN_SHARE = 50, 0.005
 """A piece holds at least so many cells, and so large a share of them: its slope is then known to 14 %."""
 MIN_VALUES, MIN_FACTOR = 10, 1.1
 """A piece holds so many different values and goes up by such a factor: rounded values are no populations."""
-TAIL = 0.05
-"""Share of the area above which every cell counts in full."""
+TAIL, TAIL_CELLS = 0.02, 400
+"""The best share of the area, or so many cells if these are more, in which every cell counts in full."""
 CANDIDATES = 512
 """Candidates evenly spaced in log value, and as many in log area: neither low end nor tail is short of them."""
 CURVE_POINTS = 60
@@ -156,7 +156,7 @@ def _cells(values: np.ndarray, areas: np.ndarray) -> _Cells:
     different, first, place = np.unique(np.log(values), return_index=True, return_inverse=True)
     each = np.bincount(place, areas)
     above = np.cumsum(each[::-1])[::-1]
-    weight = np.minimum(1.0, TAIL * above[0] / above[1:])
+    weight = np.minimum(1.0, max(TAIL * above[0], TAIL_CELLS) / above[1:])
     events = np.concatenate([[0.0], np.cumsum(weight * each[1:])])
     exposure = np.concatenate([[0.0], np.cumsum(weight * above[1:] * np.diff(different))])
     return _Cells(values[first], different, above, events, exposure)
