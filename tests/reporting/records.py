@@ -94,7 +94,7 @@ def curve_of(breaks: list[float], shares: list[float]) -> dict[str, Any]:
 
 
 def thresholds() -> dict[str, Any]:
-    """Of prospectivity, and curves of the anomaly and of three layers: without a break, with breaks of a lognormal, and none."""
+    """Of prospectivity, and curves of the anomaly and three layers: without a break, of a lognormal, and no curve."""
     layers = {
         HOSTILE: curve_of([], []),
         "Cu": curve_of([36.0, 120.5], [0.2, 0.004]) | {"over_lognormal": 3.0},
