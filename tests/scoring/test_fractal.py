@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import median_abs_deviation, norm
 from tolerances import FRACTAL_BREAK, FRACTAL_SLOPE, assert_close
 
@@ -160,15 +162,39 @@ def test_few_cells_have_few_breaks() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        (np.linspace(1, 2, 49), "49 values"),
-        (np.repeat([1.0, 2.0, 3.0], 1000), "3 of them different"),
+        (np.linspace(1, 2, 50), "49 values above"),
+        (np.repeat([1.0, 2.0, 3.0], 1000), "3 different"),
         (np.linspace(-3, 2, 1000), "600 of 1000 values are 0 or below"),
         (np.zeros(0), "0 values"),
+        (np.concatenate([np.full(5000, 0.5), np.linspace(1, 2, 30)]), "30 values above"),
     ],
 )
 def test_what_has_no_curve(values: np.ndarray, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         concentration_area(values)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 4), st.floats(0, 0.99), st.floats(1e-9, 30), st.integers(51, 3000))
+def test_any_values_have_finite_figures_or_a_reason(
+    seed: int, digits: int, limit: float, spread: float, cells: int
+) -> None:
+    """Rounded, cut off below, hardly different or over hundreds of decades."""
+    rng = np.random.default_rng(seed)
+    exact = np.exp(spread * rng.standard_normal(cells))
+    values = np.array([float(f"{value:.{digits}g}") for value in np.maximum(exact, np.quantile(exact, limit))])
+    values[: rng.integers(0, 40)] *= 1e6
+    areas = rng.uniform(0.5, 1.0, cells)
+    different, counts = np.unique(np.log(values), return_counts=True)
+    if len(different) <= 10 or counts[1:].sum() < 50:
+        with pytest.raises(ValueError, match="too few"):
+            concentration_area(values, areas)
+        return
+    found = concentration_area(values, areas)
+    numbers = [np.ravel(number) for number in vars(found).values()]
+    assert np.isfinite(np.concatenate(numbers)).all()
+    assert (found.slopes < 0).all()
+    assert found.r2 <= 1.0
 
 
 def test_breaks_of_the_sample_are_plain_numbers() -> None:

@@ -112,7 +112,7 @@ def concentration_area(
         most: largest number of breaks.
 
     Raises:
-        ValueError: fewer than 50 positive values or 10 different ones, or more than half are not positive.
+        ValueError: more than half are not positive, or fewer than 50 lie above the smallest, or 11 are different.
     """
     values = np.asarray(values, np.float64)
     kept = values > 0
@@ -128,8 +128,8 @@ def concentration_area(
     slopes, x = -np.diff(cells.events[corners]) / np.diff(cells.exposure[corners]), cells.x[corners]
     fitted = np.log(cells.above[1] / total) + np.concatenate([[0.0], np.cumsum(slopes * np.diff(x))])
     shown = places[np.unique(np.linspace(0, len(places) - 1, CURVE_POINTS).round().astype(int))]
-    # Without the first point: the pieces begin above the smallest value.
-    judged = shown[1:][cells.above[shown[1:]] >= SEEN]
+    # Without the first point: the pieces begin above the smallest value. Two points are on any line.
+    judged = shown[1 : max(4, 1 + np.count_nonzero(cells.above[shown[1:]] >= SEEN))]
     seen, told = np.log(cells.above[judged] / total), np.interp(cells.x[judged], x, fitted)
     return ConcentrationArea(
         breaks=cells.v[corners[1:-1]],
@@ -147,9 +147,12 @@ def concentration_area(
 def _refuse(positive: np.ndarray, total: int) -> None:
     if 2 * len(positive) < total:
         raise ValueError(f"{total - len(positive)} of {total} values are 0 or below; the curve is of logarithms")
-    different = len(np.unique(positive))
-    if len(positive) < MIN_CELLS or different <= MIN_VALUES:
-        raise ValueError(f"{len(positive)} values, {different} of them different, are too few for a curve")
+    different, counts = np.unique(np.log(positive), return_counts=True)
+    above = int(counts[1:].sum())
+    if above < MIN_CELLS or len(different) <= MIN_VALUES:
+        raise ValueError(
+            f"{above} values above the smallest, and {len(different)} different ones, are too few for a curve"
+        )
 
 
 def _cells(values: np.ndarray, areas: np.ndarray) -> _Cells:
