@@ -25,6 +25,7 @@ from districts import (
     outputs,
     read,
 )
+from tolerances import MEDIAN_MAD_OF_BINS, assert_close
 
 from mpmjax import load_screener, pipeline
 from mpmjax.errors import DataError
@@ -61,6 +62,29 @@ def test_validate_again(copy: Finished) -> None:
     assert_whole(copy.output, copy.project)
     after = digests(copy.output)
     assert {name for name in FILES if after[name] != bytes_before[name]} <= {"run.json", "report.html"}
+
+
+def test_cuts_and_breaks_are_recorded(copy: Finished) -> None:
+    """Of the prospectivity that was written; the cut that labels made is flagged, and renewed with them."""
+    cuts, fractal = copy.record["cuts"], copy.record["fractal"]
+    p = read(copy.output / "prospectivity.tif")
+    p = p[p >= 0].astype(np.float64)
+    expected = np.median(p) + 2 * 1.4826 * np.median(np.abs(p - np.median(p)))
+    assert_close(np.array(cuts["median_2mad"]), expected, MEDIAN_MAD_OF_BINS)
+    assert cuts["median_2mad_share"] == pytest.approx((p >= cuts["median_2mad"]).mean(), abs=1e-3)
+    known = copy.record["validation"]["methods"]["prospectivity"]["pa"]
+    assert cuts["pa"] == {**known, "from_labels": True}
+    geochemistry = {layer["name"] for layer in copy.record["layers"] if layer["role"] == "geochemistry"}
+    assert fractal["layers"].keys() == geochemistry
+    assert fractal["anomaly"]["cells"] == copy.record["model"]["sample"]
+    assert fractal == load_screener(copy.output).diagnostics["fractal"]
+    points = geopandas.read_file(copy.project.parent / "deposits.gpkg")[:5]
+    points.to_file(copy.project.parent / "five.gpkg")
+    edit(copy.project, 'occurrences = "deposits.gpkg"', 'occurrences = "five.gpkg"')
+    record = pipeline.validate(copy.project, copy.output)
+    renewed = record["validation"]["methods"]["prospectivity"]["pa"]
+    assert record["cuts"] == {**cuts, "pa": {**renewed, "from_labels": True}}
+    assert renewed != known
 
 
 def test_validate_by_other_occurrences(copy: Finished) -> None:

@@ -70,6 +70,10 @@ TARGET_AREA = Tolerance(
     0.0, 1e-9, "sums of whole units in float64; on the map, coordinates of 5e6 m hold 1e-9 m, two a side of 33 m"
 )
 TARGET_MEANS = Tolerance(0.0, 1e-12, "float64 sums of at most 1e6 float32 numbers, each rounding 1e-16 of the sum")
+FRACTAL_BREAK = Tolerance(0.0, 0.05, "breaks of 20,000 drawn cells: the worst of 320 draws is 2.0 % off")
+FRACTAL_SLOPE = Tolerance(0.0, 0.15, "1 / sqrt(cells of the piece): four of them for the smallest, of 1,250 cells")
+MEDIAN_MAD = Tolerance(0.0, 2e-6, "1.4826 stands for 1.482602...; MAD is less than the threshold")
+MEDIAN_MAD_OF_BINS = Tolerance(4 / 65_536, 0.0, "half a bin of the median, and 2 x 1.4826 times up to a bin of the MAD")
 
 ANOTHER_GDAL = Tolerance(
     0.0, 1e-6, "the same weighted mean by another GDAL: sums of float64 rounded to float32 (6e-8), some in float32"

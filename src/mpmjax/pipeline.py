@@ -17,7 +17,8 @@ from mpmjax.ops.backend import require as require_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.project_sections import ValidateSection
-from mpmjax.reporting.record import build_record, grid_record, output_checksums
+from mpmjax.reporting.record import build_record, grid_record, output_checksums, pa_cut
+from mpmjax.scoring.thresholds import outlier_cut
 from mpmjax.scoring.weights import layer_weights
 from mpmjax.stages.compare import compare as side_by_side
 from mpmjax.stages.confidence import confidence
@@ -196,6 +197,7 @@ def validate(
         if not known.baselines:
             record["times"].pop("baselines", None)  # of an earlier judgement
         record["validation"] = _judge(this, evidence, screener, known, int(record["grid"]["valid_cells"]))
+        record["cuts"] = {**record.get("cuts", {}), **pa_cut(record["validation"])}
         record["settings"]["validate"] = known.model_dump(mode="json")
         record["inputs"] |= labels
         del this.times["prepare"]  # that of the run stands in the record
@@ -288,7 +290,7 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
     with this.stage("group"):
         grouping = group(model, weights, fuzzy, ensemble)
     with this.stage("confidence"):
-        return confidence(model, evidence, fuzzy, ensemble, grouping)
+        return confidence(model, evidence, fuzzy, ensemble, grouping, drawn.values)
 
 
 def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:
@@ -311,8 +313,9 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     if project.validate_ is not None:
         validation = _judge(this, evidence, screener, project.validate_, screening.valid_cells)
     require_unchanged(evidence.stamps)  # layers that lie on the grid were read where they are
+    cuts = outlier_cut(screening.histogram)
     record = build_record(
-        project, evidence, screener, screening, found, thresholds, validation, this.command, this.times
+        project, evidence, screener, screening, found, thresholds, cuts, validation, this.command, this.times
     )
     record["inputs"] = dict(evidence.inputs)
     record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])

@@ -83,6 +83,31 @@ def judged_beside() -> dict[str, Any]:
     }
 
 
+def curve_of(breaks: list[float], shares: list[float]) -> dict[str, Any]:
+    """A C-A curve as the Screener keeps it."""
+    corners = [1.0, *breaks, 300.0]
+    return {
+        "breaks": breaks, "shares": shares, "slopes": [-0.5 - at for at in range(len(breaks) + 1)], "r2": 0.991,
+        "cells": 4000, "left_out": 96, "over_lognormal": -120.0, "median_2mad": 52.7,
+        "curve": [[1.0, 10.0, 300.0], [1.0, 0.3, 0.0005]], "line": [corners, [1.0, *shares, 0.0004]],
+    }  # fmt: skip
+
+
+def thresholds() -> dict[str, Any]:
+    """Of prospectivity, and curves of the anomaly and three layers: without a break, of a lognormal, and no curve."""
+    layers = {
+        HOSTILE: curve_of([], []),
+        "Cu": curve_of([36.0, 120.5], [0.2, 0.004]) | {"over_lognormal": 3.0},
+        "clr": {"missing": f"600 of 1000 values are 0 or below {HOSTILE}"},
+    }
+    known = scores(0.83, 0.61)["pa"] | {"from_labels": True}
+    return {
+        "thresholds": {"0.05": 0.91, "0.01": 0.98, "0.02": 0.95},
+        "cuts": {"median_2mad": 0.97, "median_2mad_share": 0.0123, "pa": known},
+        "fractal": {"anomaly": curve_of([4.1], [0.031]), "layers": layers},
+    }
+
+
 def full_record() -> dict[str, Any]:
     """A fresh copy, so that a test may change it."""
     return {
@@ -125,7 +150,7 @@ def full_record() -> dict[str, Any]:
             "favourability": [0.71, 0.33],
             "share": [0.123, 0.877],
         },
-        "thresholds": {"0.05": 0.91, "0.01": 0.98, "0.02": 0.95},
+        **thresholds(),
         "targets": [
             {"rank": rank, "area_km2": 4.2 / rank, "prospectivity": 0.97, "confidence": 0.8, "risk": 0.031, "group": 1,
              "drivers": [HOSTILE, "faults"], "lon": -70.1234, "lat": -33.4567}

@@ -12,6 +12,7 @@ import pytest
 from matplotlib import image
 
 from mpmjax.reporting import palette
+from mpmjax.reporting.area_curves import fractal_png
 from mpmjax.reporting.curves import criteria_png, lines_png, pa_png, success_png
 from mpmjax.reporting.drawing import NARROW, StopsNorm, drawable
 from mpmjax.reporting.figures import class_map_png, map_png
@@ -45,6 +46,10 @@ def curve(power: float) -> dict[str, Any]:
 
 
 CURVES = {"prospectivity": curve(0.3), "gamma": curve(0.4), "_odd $name": curve(0.9)}
+FRACTAL = {
+    "Anomaly": {"curve": [[0.1, 1, 9], [1, 0.2, 1e-4]], "line": [[0.1, 2, 9], [1, 0.1, 1e-4]], "breaks": [2.0]},
+    "_odd $name": {"curve": [[50, 52, 54], [1, 0.5, 0.1]], "line": [[50, 54], [1, 0.1]], "breaks": []},
+}
 CRITERIA = {
     "k": [2, 3, 4, 5],
     "bic": [4.0, 3.0, 2.0, 2.5],
@@ -81,6 +86,7 @@ def draw_all() -> dict[str, bytes]:
         "success": success_png(CURVES),
         "success_log": success_png(CURVES, log_x=True),
         "pa": pa_png(CURVES),
+        "fractal": fractal_png(FRACTAL),
     }
 
 
@@ -221,6 +227,13 @@ def test_curves_without_any_value() -> None:
     assert lines_png([[None, None]], [[None]], [5], best_step=[0], excluded=[0]).startswith(SIGNATURE)
     assert criteria_png({"k": [2, 3], "bic": [None, None]}).startswith(SIGNATURE)
     assert pa_png({"anomaly": {"area": [0, 1], "capture": [0, 1]}}).startswith(SIGNATURE)
+
+
+def test_breaks_are_marked() -> None:
+    curve = FRACTAL["Anomaly"]
+    assert fractal_png({"Anomaly": curve}) != fractal_png({"Anomaly": curve | {"breaks": []}})
+    assert share(fractal_png({"Anomaly": curve}), "#b3471d") > 0.001
+    assert fractal_png({str(n): curve for n in range(6)}).startswith(SIGNATURE)
 
 
 def test_the_chosen_number_of_groups_is_marked() -> None:

@@ -10,11 +10,22 @@ from typing import Any
 import pytest
 from reporting.records import HOSTILE, bare_record, full_record
 
-from mpmjax.reporting import view, words
+from mpmjax.reporting import breaks, view, words
 from mpmjax.reporting.html import CURVES, MAPS, render
 
 FIGURES = {name: f"png of {name}".encode() for name in (*MAPS, *CURVES)}
-SECTIONS = ("how-to-read", "targets", "maps", "layers", "model", "groups", "validation", "warnings", "provenance")
+SECTIONS = (
+    "how-to-read",
+    "targets",
+    "maps",
+    "layers",
+    "model",
+    "groups",
+    "breaks",
+    "validation",
+    "warnings",
+    "provenance",
+)
 VOID = {"meta", "img", "br", "link", "hr"}
 
 
@@ -91,6 +102,7 @@ def test_every_text_of_the_record_is_escaped() -> None:
     KEYS |= {"0.01", "0.02", "0.05", "0.1", "0.2", "pr", "oa", "nd", "ln_nd", "threshold"}
     KEYS |= {*record["validation"]["baselines"]["gamma"], *record["validation"]["blocks"][0], "low", "high", "missing"}
     KEYS |= {*record["validation"]["null"], *record["validation"]["compared"], "prospectivity", "typed mean"}
+    KEYS |= {*record["fractal"]["anomaly"], *record["cuts"]["pa"]}
     for name in ("inputs", "outputs", "versions", "times"):
         KEYS -= set(record[name])
     page = Page(render(poison(record), {}))
@@ -135,6 +147,44 @@ def test_twenty_targets_and_where_the_others_are(page: Page) -> None:
         "All 3 are listed"
         in Page(render(full_record() | {"targets": full_record()["targets"][:3], "target_count": 3}, {})).words()
     )
+
+
+def test_cuts_that_are_no_area_shares(page: Page) -> None:
+    said = page.words()
+    assert "Median + 2 MAD of prospectivity is 0.970; 1.2 % of the area lies at or above it." in said
+    assert (
+        "Known from occurrences: the prediction-area plot crosses at 0.700, where 25 % of the area holds 75 %" in said
+    )
+    without = full_record() | {"cuts": {"median_2mad": 1.24, "median_2mad_share": 0.0}}
+    (sentence,) = breaks.cuts(without)
+    assert "1.240, which no cell reaches" in sentence
+    assert breaks.cuts({"cuts": {"pa": None}}) == breaks.cuts({}) == []
+
+
+def test_breaks_in_words(page: Page) -> None:
+    record = full_record()
+    found = breaks.section(record)
+    assert found is not None
+    anomaly, none, copper = found["rows"]
+    assert (anomaly["name"], anomaly["breaks"], anomaly["slopes"]) == (
+        "Anomaly",
+        "4.10\u00a0(3.1\u00a0%)",
+        "−0.50; −1.50",
+    )
+    assert (none["breaks"], none["remarks"]) == ("none", "96 cells are 0 or below")
+    assert copper["breaks"] == "36.0\u00a0(20.0\u00a0%); 120\u00a0(0.4\u00a0%)"
+    assert copper["remarks"].startswith("one lognormal tells as well")
+    assert "clr has no such curve: 600 of 1000 values are 0 or below" in page.words()
+    assert found["others"] == 0
+
+
+def test_the_first_five_layers_are_shown() -> None:
+    record = full_record()
+    record["fractal"]["layers"] = {f"element {n}": record["fractal"]["layers"]["Cu"] for n in range(9)}
+    assert list(breaks.shown(record)) == ["Anomaly", *(f"element {n}" for n in range(5))]
+    assert "4 more layers are in run.json." in Page(render(record, {})).words()
+    record["fractal"]["layers"] = {}
+    assert list(breaks.shown(record)) == ["Anomaly"]
 
 
 def test_reading_in_a_sentence() -> None:

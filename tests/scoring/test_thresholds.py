@@ -6,8 +6,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import median_abs_deviation
+from tolerances import MEDIAN_MAD, MEDIAN_MAD_OF_BINS, assert_close
 
-from mpmjax.scoring.thresholds import BINS, SHARES, bin_of, threshold_of_share
+from mpmjax.scoring.thresholds import (
+    BINS,
+    SHARES,
+    bin_of,
+    median_mad_of_histogram,
+    median_mad_threshold,
+    outlier_cut,
+    share_above,
+    threshold_of_share,
+)
 
 
 def histogram_of(scores: np.ndarray) -> np.ndarray:
@@ -110,3 +121,52 @@ def test_no_cells() -> None:
 def test_country_sized_counts_do_not_overflow() -> None:
     histogram = np.full(BINS, 2**40, np.int64)
     assert threshold_of_share(histogram, 0.25) == pytest.approx(0.75, abs=1 / BINS)
+
+
+def by_scipy(scores: np.ndarray, times: float = 2.0) -> np.ndarray:
+    scores = scores.astype(np.float64)
+    return np.median(scores) + times * median_abs_deviation(scores, scale="normal")
+
+
+@pytest.mark.parametrize("times", [0.0, 2.0, 3.0])
+@pytest.mark.parametrize("size", [1, 2, 9, 1000])
+def test_median_and_mad_of_values(size: int, times: float) -> None:
+    values = np.random.default_rng(size).lognormal(3.0, 1.0, size)
+    assert_close(np.array(median_mad_threshold(values, times)), by_scipy(values, times), MEDIAN_MAD)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "crowded at the top", "crowded below", "few cells"])
+def test_median_and_mad_of_a_map(kind: str) -> None:
+    scores = scores_of(kind)
+    histogram = histogram_of(scores)
+    got = median_mad_of_histogram(histogram)
+    assert_close(np.array(got), by_scipy(scores), MEDIAN_MAD_OF_BINS)
+    above = share_above(histogram, got)
+    assert (scores >= got + 1 / BINS).mean() <= above <= (scores >= got).mean()
+
+
+def test_a_score_spread_like_a_rank_has_no_outliers() -> None:
+    histogram = np.full(BINS, 3, np.int64)
+    got = median_mad_of_histogram(histogram)
+    assert got == pytest.approx(0.5 + 2 * 1.4826 * 0.25, abs=1e-4)
+    assert share_above(histogram, got) == 0.0
+    assert outlier_cut(histogram) == {"median_2mad": got, "median_2mad_share": 0.0}
+    assert share_above(histogram, 0.0) == 1.0
+    assert share_above(histogram, 0.25) == 0.75
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.integers(0, BINS - 1), st.integers(1, 50), min_size=1, max_size=20))
+def test_median_and_mad_count_every_unit_of_area(filled: dict[int, int]) -> None:
+    histogram = np.zeros(BINS, np.int64)
+    for place, cells in filled.items():
+        histogram[place] = cells
+    repeated = np.repeat((np.arange(BINS) + 0.5) / BINS, histogram)
+    assert median_mad_of_histogram(histogram) == pytest.approx(median_mad_threshold(repeated), abs=1e-12)
+
+
+def test_no_values_no_median() -> None:
+    with pytest.raises(ValueError, match="no values"):
+        median_mad_threshold(np.zeros(0))
+    with pytest.raises(ValueError, match="no valid cells"):
+        median_mad_of_histogram(np.zeros(BINS, np.int64))

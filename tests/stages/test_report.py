@@ -79,7 +79,7 @@ def test_a_finished_run_becomes_one_file_twice_the_same(run_folder: Path) -> Non
     first = path.read_bytes()
     text = first.decode("utf-8")
     images = re.findall(r'src="data:image/png;base64,([^"]*)"', text)
-    assert len(images) == len(PRODUCTS) + 1 + 4
+    assert len(images) == len(PRODUCTS) + 1 + 5
     assert all(base64.b64decode(image).startswith(b"\x89PNG") for image in images)
     assert text.rstrip().endswith("</html>")
     assert report(full_record(), run_folder).read_bytes() == first

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from mpmjax.reporting import judgement, view
+from mpmjax.reporting import breaks, judgement, view
 
 MAPS: dict[str, tuple[str, str]] = {
     "prospectivity": (
@@ -30,6 +30,7 @@ MAPS: dict[str, tuple[str, str]] = {
 CURVES: dict[str, str] = {
     "loss": "Loss of each member on the sample and on held-out blocks",
     "criteria": "Criteria of the number of groups",
+    "fractal": "Concentration-area curves: area at or above a value, with its breaks",
     "success": "Success rate: share of the known occurrences found in the best share of the area",
     "pa": "Prediction-area plot: where prediction rate and remaining area cross; the higher, the better",
 }
@@ -52,11 +53,13 @@ def render(record: Mapping[str, Any], figures: Mapping[str, bytes]) -> str:
     return _template().render(
         head=view.headline(record),
         targets=view.targets(record),
+        cuts=breaks.cuts(record),
         maps=[(name, title, caption, uris[name]) for name, (title, caption) in MAPS.items() if name in uris],
         curves={name: (words, uris[name]) for name, words in CURVES.items() if name in uris},
         layers=view.layers(record),
         model=view.model(record),
         groups=view.groups(record),
+        breaks=breaks.section(record),
         validation=judgement.validation(record),
         capture_shares=[f"{100 * float(share):g} %" for share in view.CAPTURE_SHARES],
         warnings=[view.words.printable(warning) for warning in record.get("warnings") or ()],

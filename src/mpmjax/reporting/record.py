@@ -40,6 +40,7 @@ def build_record(
     screening: Screening,
     found: Sequence[Target],
     thresholds: Mapping[str, float],
+    cuts: Mapping[str, float],
     validation: Mapping[str, Any] | None,
     command: str,
     times: Mapping[str, float],
@@ -66,6 +67,8 @@ def build_record(
         "groups": groups,
         "drift": drift,
         "thresholds": dict(thresholds),
+        "cuts": {**cuts, **pa_cut(validation)},
+        "fractal": dict(screener.diagnostics.get("fractal") or {}),
         "targets": [
             {k: list(v) if k == "drivers" else v for k, v in asdict(t).items() if k != "geometry"} for t in found
         ],
@@ -98,6 +101,13 @@ def layer_records(evidence: Evidence, screener: Screener) -> list[dict[str, Any]
         }
         for layer, provenance, fitted, count, m in columns
     ]
+
+
+def pa_cut(validation: Mapping[str, Any] | None) -> dict[str, Any]:
+    """ "pa": where the prediction-area plot of prospectivity crosses, known from occurrences; empty without any."""
+    if validation is None:
+        return {}
+    return {"pa": {**validation["methods"]["prospectivity"]["pa"], "from_labels": True}}
 
 
 def drift_record(screener: Screener, screening: Screening) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from mpmjax.ops.lstm import Scorer
 from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.anomaly import SMALLEST_SCALE
 from mpmjax.scoring.favourability import ecdf_knots
+from mpmjax.scoring.fractal import fractal_breaks
 from mpmjax.scoring.weights import distinctness, trust
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
 
@@ -16,9 +17,19 @@ RANKED = {"fav": "favourability", "anomaly": "surprise"}
 
 
 def confidence(
-    model: ModelSection, evidence: Evidence, sample: FuzzySample, ensemble: Ensemble, grouping: Grouping
+    model: ModelSection,
+    evidence: Evidence,
+    sample: FuzzySample,
+    ensemble: Ensemble,
+    grouping: Grouping,
+    values: np.ndarray | None = None,
 ) -> Screener:
-    """Score the sample and freeze the empirical CDFs, so that screening is one pass with nothing left to learn."""
+    """Score the sample and freeze the empirical CDFs, so that screening is one pass with nothing left to learn.
+
+    Args:
+        values: float64 [n, L], the sample's cells in the layers' units, NaN where missing, for the C-A breaks of the
+            diagnostics; None leaves these out.
+    """
     unit = np.array([0.0, 1.0], np.float32)
     arrays = {**ensemble.arrays, **grouping.arrays}
     unranked = arrays | {f"ecdf_{name}_{axis}": unit for name in RANKED for axis in "xy"}
@@ -53,6 +64,7 @@ def confidence(
             "model": dict(ensemble.diagnostics),
             "groups": dict(grouping.diagnostics),
             "trust": float(arrays["trust"][0]),
+            "fractal": {} if values is None else fractal_breaks(evidence.layers, values, scores["surprise"]),
             "notes": [*sample.notes, *_noticed(evidence, ensemble)],
         },
     )

@@ -16,7 +16,8 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
-from mpmjax.reporting import curves, figures, palette, view
+from mpmjax.reporting import breaks, curves, figures, palette, view
+from mpmjax.reporting.area_curves import fractal_png
 from mpmjax.reporting.drawing import NARROW, WIDE
 from mpmjax.reporting.html import MAPS, render
 from mpmjax.stream.files import write_file
@@ -154,6 +155,9 @@ def _curves(record: Mapping[str, Any]) -> dict[str, bytes]:
         )
     if criteria.get("k"):
         drawn["criteria"] = curves.criteria_png(criteria, view.part(record, "groups").get("k"))
+    fractal = breaks.shown(record)
+    if fractal:
+        drawn["fractal"] = fractal_png(fractal)
     methods = view.part(view.part(record, "validation"), "methods")
     success = {
         name: {**methods[name]["success"], "auc": methods[name].get("auc"), "pa": methods[name].get("pa")}
