@@ -14,6 +14,7 @@ import numpy as np
 
 from benchmarks.baselines import Call, with_library
 from benchmarks.gate import Missing
+from mpmjax.reference.lstm import DRIVE_END
 
 CHUNK = 4096
 """Cells a chunk of the NumPy rival, and 1,024 for torch: the best of 256 to 16,384 when they were compared."""
@@ -143,12 +144,11 @@ def _maps(x: np.ndarray, present: np.ndarray, arrays: Arrays, reconstruct: Recon
     """All maps of a chunk, as reference/lstm.py defines them."""
     members, layers = arrays["order"].shape
     count = np.maximum(present.sum(axis=1), 1).astype(np.float32)
-    z_sum, surprise, posteriors, said = np.zeros_like(x), np.zeros_like(count), [], []
+    surprise, posteriors, said = [], [], []
     for m in range(members):
         latent, x_hat = reconstruct(x, present, m)
         z = np.where(present, (x - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m], np.float32(0))
-        z_sum += z
-        surprise += np.minimum(z * z, np.float32(25)).sum(axis=1) / count
+        surprise.append(np.minimum(z * z, np.float32(25)).sum(axis=1) / count)
         posteriors.append(_posterior(latent, arrays, m))
         said.append(np.clip(latent @ arrays["fav_w"][m] + arrays["fav_b"][m], 0, 1))
     p = np.stack(posteriors)
@@ -157,20 +157,23 @@ def _maps(x: np.ndarray, present: np.ndarray, arrays: Arrays, reconstruct: Recon
     fav = np.where(total > 0, (weight * x).sum(axis=1) / np.where(total > 0, total, 1), np.float32(0.5))
     member_fav = np.stack(said)
     consensus = p.mean(axis=0).argmax(axis=1)
-    votes = (p.argmax(axis=2) == consensus).mean(axis=0, dtype=np.float32)
-    top = np.partition(p, -2, axis=2)
-    margin = (top[..., -1] - top[..., -2]).mean(axis=0)
-    risk, coverage = member_fav.std(axis=0), count / np.float32(layers)
-    anomaly, trust = _ecdf(surprise / members, arrays, "anomaly"), arrays["trust"][0]
-    drive = np.where(present & (arrays["weight"] > 0), z_sum, -np.inf)
+    r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / np.float32(layers)
+    anomaly, trust = _ecdf(np.mean(surprise, axis=0), arrays, "anomaly"), arrays["trust"][0]
+    drive = np.where(weight > 0, -arrays["weight"] * np.log(np.float32(DRIVE_END) - x), -np.inf)
+    rank = _ecdf(fav, arrays, "fav")
+    prospectivity = rank * (1 + trust * anomaly) / (1 + trust)
+    spread = rank * trust * _ecdf(np.stack(surprise), arrays, "anomaly").std(axis=0) / (1 + trust)
+    away = np.abs(prospectivity - arrays["cut"][0]) / np.sqrt(arrays["noise"][0] + arrays["noise"][1] * spread**2)
     return {
-        "prospectivity": _ecdf(fav, arrays, "fav") * (1 + trust * anomaly) / (1 + trust),
+        "prospectivity": prospectivity,
         "favourability": fav,
         "anomaly": anomaly,
-        "confidence": coverage * np.sqrt(np.clip(votes * margin, 0, 1)) * np.clip(1 - 2 * risk, 0, 1),
+        "confidence": 1 / (1 + np.exp(-away)),
         "risk": risk,
+        "spread": spread,
         "coverage": coverage,
         "groups": (consensus + 1).astype(np.uint8),
+        "quadrants": (1 + (risk > arrays["middle"][1]) + 2 * (r <= arrays["middle"][0])).astype(np.uint8),
         "driver": np.where(np.isfinite(drive).any(axis=1), drive.argmax(axis=1) + 1, 0).astype(np.uint8),
     }
 

@@ -74,11 +74,9 @@ FRACTAL_BREAK = Tolerance(0.0, 0.05, "breaks of 20,000 drawn cells: the worst of
 FRACTAL_SLOPE = Tolerance(0.0, 0.15, "1 / sqrt(cells of the piece): four of them for the smallest, of 1,250 cells")
 MEDIAN_MAD = Tolerance(0.0, 2e-6, "1.4826 stands for 1.482602...; MAD is less than the threshold")
 MEDIAN_MAD_OF_BINS = Tolerance(4 / 65_536, 0.0, "half a bin of the median, and 2 x 1.4826 times up to a bin of the MAD")
-
 ANOTHER_GDAL = Tolerance(
     0.0, 1e-6, "the same weighted mean by another GDAL: sums of float64 rounded to float32 (6e-8), some in float32"
 )
-
 CORRELATION = Tolerance(1e-10, 1e-10, "the same float64 sums in another order, of at most 1e5 pairs that vary")
 SPEARMAN_BY_BINS = Tolerance(
     1e-4,

@@ -7,7 +7,8 @@ as a project file would send them: typed default memberships, geochemistry by it
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from mpmjax.pipeline import prepare
 from mpmjax.project import load_project
 from mpmjax.project_sections import ModelSection
 from mpmjax.scoring.favourability import fit_membership, memberships_of
+from mpmjax.scoring.stability import Form
 from mpmjax.scoring.weights import layer_weights, stated_weights
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.sample import sample
@@ -37,6 +39,7 @@ class Case:
     Attributes:
         name: of the district.
         evidence: its layers and grid; their files need not be there any more.
+        forms: how its memberships are fitted, a layer each.
         model: [model] of its project file.
         sample, weights: what a fit starts from, as mpmjax.stages.train takes them.
         mu, valid: float32 and bool [n, L], memberships of every cell that a map would score, 0 where missing.
@@ -46,6 +49,7 @@ class Case:
 
     name: str
     evidence: Evidence
+    forms: Sequence[Form]
     model: ModelSection
     sample: FuzzySample
     weights: np.ndarray
@@ -90,7 +94,8 @@ def of_project(file: Path) -> Case:
     mu, valid = memberships_of(values, fuzzy.memberships)
     rows, cols = np.nonzero(scored)
     weights = layer_weights(evidence.layers, fuzzy)
-    return Case(file.stem, evidence, project.model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
+    forms = [(section.membership, section.transform) for section in project.layers]
+    return Case(file.stem, evidence, forms, project.model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
 
 
 def of_made(made: District, members: int) -> Case:
@@ -103,16 +108,15 @@ def of_made(made: District, members: int) -> Case:
         Layer(name, role, Path(name), 1, "float32", direction=direction, source=name)
         for name, role, direction in zip(made.names, made.roles, made.directions, strict=True)
     )
-    fitted = tuple(
-        fit_membership(values[chosen, i], layer, None, "log" if layer.role == "geochemistry" else "none")
-        for i, layer in enumerate(layers)
-    )
+    forms: list[Form] = [(None, "log" if layer.role == "geochemistry" else "none") for layer in layers]
+    fitted = tuple(fit_membership(values[chosen, i], layer, *forms[i]) for i, layer in enumerate(layers))
     mu, valid = memberships_of(values, fitted)
     fuzzy = FuzzySample(fitted, mu[chosen], valid[chosen], rows[chosen], cols[chosen], tuple({} for _ in layers))
+    fuzzy = replace(fuzzy, values=values[chosen], cells_seen=len(values))
     _, height, width = made.layers.shape
     grid = Grid("EPSG:32639", Affine(CELL, 0.0, 0.0, 0.0, -CELL, 0.0), width, height)
     labels = np.zeros(grid.shape, bool)
     labels[tuple(made.deposits.T)] = True
     model = ModelSection(members=members, seed=made.seed)
     name, weights = f"{made.scenario}, seed {made.seed}", layer_weights(layers, fuzzy)
-    return Case(name, Evidence(grid, layers), model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
+    return Case(name, Evidence(grid, layers), forms, model, fuzzy, weights, mu, valid, rows, cols, labels[scored])

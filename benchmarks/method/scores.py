@@ -28,6 +28,8 @@ from mpmjax.types import Ensemble, FuzzySample, Screener
 
 OURS = "prospectivity"
 REPLACED = {"with a dense one": "dense autoencoder", "with no network": "Mahalanobis"}
+AREA_SHARE = 0.02
+"""The default of [targets]."""
 ABLATED = (OURS, *REPLACED, "no anomaly term")
 
 
@@ -35,7 +37,7 @@ def fitted(case: Case, workers: int | None = None) -> tuple[Ensemble, Screener]:
     """What a run of the package fits."""
     ensemble = train(case.model, case.sample, workers, case.weights)
     grouping = group(case.model, case.weights, case.sample, ensemble)
-    return ensemble, confidence(case.model, case.evidence, case.sample, ensemble, grouping)
+    return ensemble, confidence(case.model, case.evidence, case.forms, AREA_SHARE, case.sample, ensemble, grouping)
 
 
 def scores(

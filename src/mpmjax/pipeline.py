@@ -290,7 +290,9 @@ def _fit(this: Run, evidence: Evidence) -> Screener:
     with this.stage("group"):
         grouping = group(model, weights, fuzzy, ensemble)
     with this.stage("confidence"):
-        return confidence(model, evidence, fuzzy, ensemble, grouping, drawn.values)
+        forms = [(section.membership, section.transform) for section in this.project.layers]
+        share = this.project.targets.area_share
+        return confidence(model, evidence, forms, share, fuzzy, ensemble, grouping)
 
 
 def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:

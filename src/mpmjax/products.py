@@ -25,11 +25,13 @@ PRODUCTS = (
     Product("prospectivity", "float32", "Prospectivity, rank-like score 0..1 (1 = most favourable)"),
     Product("favourability", "float32", "Favourability, weighted mean membership of the directed layers 0..1"),
     Product("anomaly", "float32", "Anomaly of the reconstruction, rank 0..1 (1 = rarest)"),
-    Product("confidence", "float32", "Confidence, agreement of the ensemble 0..1 (not a probability of a deposit)"),
+    Product("confidence", "float32", "Confidence, probability to stay in or out of the best area if fitted again"),
     Product("risk", "float32", "Risk, standard deviation of the members' favourability"),
+    Product("spread", "float32", "Spread, standard deviation of the members' own prospectivities"),
     Product("coverage", "float32", "Coverage, share of layers with data 0..1"),
     Product("groups", "uint8", "Group, 1 = highest mean favourability"),
-    Product("driver", "uint8", "Driver, number of the layer with the largest favourable residual"),
+    Product("quadrants", "uint8", "Return and risk: 1 high R low risk, 2 both high, 3 both low, 4 low R high risk"),
+    Product("driver", "uint8", "Driver, number of the layer that says most for the cell"),
 )
 """What the screening pass writes; `CLASSES` follows once the thresholds of the whole area are known."""
 

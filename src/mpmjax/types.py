@@ -281,6 +281,8 @@ class FuzzySample:
         rows, cols: int64 [n], the cells' places.
         statistics: one record a layer: missing_share, min, p1, median, p99, max of the values; classes of a category.
         notes: what a formula met that it had to bend, as sentences.
+        values: float64 [n, L] in units, NaN where missing; None where only memberships are known.
+        cells_seen: valid cells that the sample was drawn from.
     """
 
     memberships: tuple[Membership, ...]
@@ -290,6 +292,8 @@ class FuzzySample:
     cols: np.ndarray
     statistics: tuple[Mapping[str, Any], ...]
     notes: tuple[str, ...] = ()
+    values: np.ndarray | None = None
+    cells_seen: int = 0
 
 
 @dataclass(frozen=True)
@@ -299,11 +303,13 @@ class Ensemble:
     Attributes:
         arrays: the network and residual arrays of reference/lstm.py.
         latents: float32 [E, d, n] of the sample.
+        surprise: [E, n] of the sample, each member's mean squared standardised residual.
         diagnostics: loss curves, best steps, members left out.
     """
 
     arrays: Mapping[str, np.ndarray]
     latents: np.ndarray
+    surprise: np.ndarray
     diagnostics: Mapping[str, Any]
 
 
@@ -384,6 +390,7 @@ class Target:
     confidence: float
     risk: float
     group: int
+    quadrant: int
     drivers: tuple[str, ...]
     lon: float
     lat: float

@@ -36,6 +36,9 @@ def random_arrays(
         "fav_w": normal(latent),
         "fav_b": rng.uniform(0.2, 0.8, members).astype(np.float32),
         "trust": rng.uniform(0.0, 1.0, 1).astype(np.float32),
+        "cut": rng.uniform(0.3, 0.9, 1).astype(np.float32),
+        "noise": np.array([rng.uniform(1e-5, 1e-2), rng.uniform(0.02, 0.3)], np.float32),
+        "middle": np.array([rng.uniform(0.4, 0.6), rng.uniform(0.02, 0.1)], np.float32),
         "weight": np.where(rng.uniform(size=layers) < 0.8, rng.uniform(0.5, 2, layers), 0).astype(np.float32),
     }
     arrays["weight"][0] = 1.0

@@ -10,14 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ops.screener_arrays import random_arrays, random_cells, ranked
-from scipy.special import logsumexp
+from scipy.special import expit, logsumexp
 from scipy.stats import multivariate_normal
 from tolerances import FLAX_CELL, FLOAT64_SUMS, assert_close
 
 from mpmjax.reference.lstm import Z_CAP, posterior, reconstruct, score
 
 Arrays = Mapping[str, np.ndarray]
-CONTINUOUS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "coverage", "R", "M", "surprise")
+CONTINUOUS = (
+    *("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "coverage"),
+    *("R", "M", "surprise"),
+)
 
 
 def sigmoid(x: float) -> float:
@@ -87,17 +90,18 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
     """All maps of one cell, from the definitions in words."""
     members, layers = a["order"].shape
     present = [layer for layer in range(layers) if valid[layer]]
-    z_sums, surprise, posteriors, member_fav = dict.fromkeys(present, 0.0), 0.0, [], []
+    surprises, posteriors, member_fav = [], [], []
     for m in range(members):
         z, x_hat = scalar_member(mu, valid, a, m)
         posteriors.append(scalar_posterior(z, a, m))
         said = float(a["fav_b"][m]) + sum(float(w) * z_i for w, z_i in zip(a["fav_w"][m], z, strict=True))
         member_fav.append(min(max(said, 0.0), 1.0))
+        squares = []
         for layer in present:
             residual = float(mu[layer]) - x_hat[layer]
             standard = (residual - float(a["res_median"][m, layer])) / float(a["res_scale"][m, layer])
-            z_sums[layer] += standard
-            surprise += min(standard**2, 25.0) / len(present) / members
+            squares.append(min(standard**2, 25.0))
+        surprises.append(sum(squares) / len(present))
     directed = [layer for layer in present if a["weight"][layer] > 0]
     total = sum(float(a["weight"][layer]) for layer in directed)
     fav = sum(float(a["weight"][layer]) * float(mu[layer]) for layer in directed) / total if directed else 0.5
@@ -109,19 +113,32 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
     r = sum(member_fav) / members
     risk = math.sqrt(sum((f - r) ** 2 for f in member_fav) / members)
     coverage, trust = len(present) / layers, float(a["trust"][0])
-    rank = {
-        name: scalar_ecdf(value, a[f"ecdf_{name}_x"], a[f"ecdf_{name}_y"])
-        for name, value in (("fav", fav), ("anomaly", surprise))
-    }
+    surprise = sum(surprises) / members
+
+    def prospectivity(unusual: float) -> float:
+        rank = {
+            name: scalar_ecdf(value, a[f"ecdf_{name}_x"], a[f"ecdf_{name}_y"])
+            for name, value in (("fav", fav), ("anomaly", unusual))
+        }
+        return rank["fav"] * (1 + trust * rank["anomaly"]) / (1 + trust)
+
+    own = [prospectivity(unusual) for unusual in surprises]
+    spread = math.sqrt(sum((p - sum(own) / members) ** 2 for p in own) / members)
+    scale = math.sqrt(float(a["noise"][0]) + float(a["noise"][1]) * spread**2)
+    quadrant = {(True, False): 1, (True, True): 2, (False, False): 3, (False, True): 4}
     return {
-        "prospectivity": rank["fav"] * (1 + trust * rank["anomaly"]) / (1 + trust),
+        "prospectivity": prospectivity(surprise),
         "favourability": fav,
-        "anomaly": rank["anomaly"],
-        "confidence": coverage * math.sqrt(votes * margin) * (1 - 2 * risk),
+        "anomaly": scalar_ecdf(surprise, a["ecdf_anomaly_x"], a["ecdf_anomaly_y"]),
+        "confidence": sigmoid(abs(prospectivity(surprise) - float(a["cut"][0])) / scale),
         "risk": risk,
+        "spread": spread,
         "coverage": coverage,
         "groups": consensus + 1,
-        "driver": max(directed, key=lambda layer: z_sums[layer]) + 1 if directed else 0,
+        "quadrants": quadrant[r > float(a["middle"][0]), risk > float(a["middle"][1])],
+        "driver": max(directed, key=lambda k: -float(a["weight"][k]) * math.log(1.01 - float(mu[k]))) + 1
+        if directed
+        else 0,
         "R": r,
         "V": votes,
         "M": margin,
@@ -212,7 +229,6 @@ def test_missing_layer_carries_the_state(layer: int) -> None:
         assert_close(x_hat[:, kept], x_hat_without, FLOAT64_SUMS)
     got, expected = score(mu, valid, arrays), score(mu[:, kept], valid[:, kept], without(arrays, layer))
     assert_close(got.pop("coverage"), np.full(200, 0.75), FLOAT64_SUMS)
-    assert_close(got.pop("confidence"), 0.75 * expected["confidence"], FLOAT64_SUMS)
     assert_close(got.pop("driver"), np.flatnonzero(kept)[expected["driver"] - 1] + 1, FLOAT64_SUMS)
     for name, values in got.items():
         assert_close(values, expected[name], FLOAT64_SUMS)
@@ -256,14 +272,16 @@ def test_the_order_of_a_member_matters() -> None:
 
 
 def test_one_member() -> None:
-    """Nobody to disagree with: all votes, no risk, confidence the root of the margin."""
+    """Nobody to disagree with: all votes, no risk, no spread, confidence by the noise alone."""
     arrays = ranked(random_arrays(1, 4, 8, 2, 3, seed=10))
     arrays["fav_w"] *= 50.0
     mu, valid = random_cells(100, 4, seed=10)
     got = score(mu, valid, arrays)
     assert (got["V"] == 1).all()
     assert (got["risk"] == 0).all()
-    assert_close(got["confidence"], got["coverage"] * np.sqrt(got["M"]), FLOAT64_SUMS)
+    assert (got["spread"] == 0).all()
+    away = np.abs(got["prospectivity"] - arrays["cut"][0]) / np.sqrt(arrays["noise"][0])
+    assert_close(got["confidence"], expit(away), FLOAT64_SUMS)
     latent = reconstruct(mu, valid, arrays, 0)[0]
     said = latent @ arrays["fav_w"][0].astype(float) + arrays["fav_b"][0]
     assert ((said < 0) | (said > 1)).any()

@@ -52,7 +52,7 @@ FRACTAL = {
 }
 CRITERIA = {
     "k": [2, 3, 4, 5],
-    "bic": [4.0, 3.0, 2.0, 2.5],
+    "message_length": [4.0, 3.0, 2.0, 2.5],
     "silhouette": [0.2, 0.4, None, 0.1],
     "davies_bouldin": [float("nan")] * 4,
     "stability": [0.9, 0.8, 0.9, 0.7],
@@ -225,7 +225,7 @@ def test_members_left_out_look_different() -> None:
 def test_curves_without_any_value() -> None:
     assert lines_png([], [], []).startswith(SIGNATURE)
     assert lines_png([[None, None]], [[None]], [5], best_step=[0], excluded=[0]).startswith(SIGNATURE)
-    assert criteria_png({"k": [2, 3], "bic": [None, None]}).startswith(SIGNATURE)
+    assert criteria_png({"k": [2, 3], "message_length": [None, None]}).startswith(SIGNATURE)
     assert pa_png({"anomaly": {"area": [0, 1], "capture": [0, 1]}}).startswith(SIGNATURE)
 
 
@@ -237,5 +237,5 @@ def test_breaks_are_marked() -> None:
 
 
 def test_the_chosen_number_of_groups_is_marked() -> None:
-    bic = {"k": CRITERIA["k"], "bic": CRITERIA["bic"]}
+    bic = {"k": CRITERIA["k"], "message_length": CRITERIA["message_length"]}
     assert len({criteria_png(bic, k) for k in (None, 3, 4)}) == 3

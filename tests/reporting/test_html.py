@@ -245,7 +245,13 @@ def test_members_left_out_are_named(page: Page) -> None:
 
 def test_a_stated_number_of_groups_is_not_called_a_consensus() -> None:
     record = full_record()
-    assert "is the consensus of the criteria" in Page(render(record, {})).words()
+    assert "They are cut into 2 parts, the consensus of the criteria" in Page(render(record, {})).words()
+    record["groups"] |= {"separate": True, "agreement": 0.876}
+    told = Page(render(record, {})).words()
+    assert "2 separate groups, as the message length" in told
+    assert "adjusted Rand index 0.88" in told
+    record["groups"]["k"] = 1
+    assert "lie in one cloud" in Page(render(record, {})).words()
     record["groups"]["criteria"] = {}
     assert "a number that the project states" in Page(render(record, {})).words()
 

@@ -39,7 +39,7 @@ def test_a_float_map_gets_its_exact_ramp(tmp_path: Path, product: str) -> None:
     assert shader.get("colorRampType") == "INTERPOLATED"
     items = [(float(i.get("value", "")), i.get("color"), i.get("alpha")) for i in shader.findall("item")]
     assert items == [(s, c, "255") for s, c in zip(ramp.stops, ramp.colours, strict=True)]
-    assert float(shader.get("minimumValue", "")) == float(renderer.get("classificationMin", "")) == 0.0
+    assert float(shader.get("minimumValue", "")) == float(renderer.get("classificationMin", "")) == ramp.stops[0]
     assert float(shader.get("maximumValue", "")) == float(renderer.get("classificationMax", "")) == ramp.stops[-1]
 
 
@@ -105,7 +105,7 @@ def test_ramps_grow_lighter(name: str) -> None:
 def test_stops_ascend_within_zero_and_one(ramp: palette.Ramp) -> None:
     assert len(ramp.stops) == len(ramp.colours)
     assert list(ramp.stops) == sorted(set(ramp.stops))
-    assert ramp.stops[0] == 0.0
+    assert ramp.stops[0] == (0.5 if ramp is palette.RAMPS["confidence"] else 0.0)
     assert ramp.stops[-1] <= 1.0
 
 

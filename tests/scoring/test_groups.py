@@ -1,4 +1,4 @@
-"""Groups: planted ones are found again, their Gaussians are those of SciPy, and odd samples do not stop a run."""
+"""Groups: planted ones are found again and told apart by every member, their Gaussians are those of SciPy."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from sklearn.metrics import adjusted_rand_score, silhouette_score
-from tolerances import SCORER, assert_close, assert_same_bits
+from sklearn.metrics import adjusted_rand_score
+from tolerances import FLOAT64_SUMS, SCORER, assert_close, assert_same_bits
 
 from mpmjax.reference.lstm import posterior
-from mpmjax.scoring.groups import (
-    CANDIDATES,
-    COMPONENTS,
-    HIGHER_IS_BETTER,
-    SILHOUETTE,
-    SUBSAMPLE,
-    _silhouette,
-    consensus_space,
-    find_groups,
-    gaussians,
-)
+from mpmjax.scoring.groups import COMPONENTS, Groups, assigned, find_groups, gaussians, halves_agree, membership_space
+
+
+def found_in(latents: np.ndarray, favourability: np.ndarray, k: int | None, seed: int) -> Groups:
+    """Groups of cells whose memberships are the first member's latent, turned and squeezed into 0..1."""
+    z = latents[0].T.astype(float)
+    mu = (z - z.min()) / max(float(np.ptp(z)), 1e-9)
+    return find_groups(mu, np.ones(mu.shape, bool), latents, favourability, k, seed)
 
 
 def planted(k: int, seed: int, cells: int = 600, members: int = 4, d: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +44,7 @@ def test_the_number_of_planted_groups_is_found() -> None:
     right = 0
     for k, seed in cases:
         latents, truth = planted(k, seed)
-        found = find_groups(latents, np.random.default_rng(seed).uniform(size=truth.size), None, seed)
+        found = found_in(latents, np.random.default_rng(seed).uniform(size=truth.size), None, seed)
         if len(found.favourability) == k:
             right += 1
             assert adjusted_rand_score(truth, found.labels) > 0.98
@@ -58,19 +55,19 @@ def test_labels_are_ordered_by_favourability() -> None:
     latents, truth = planted(4, 7)
     rng = np.random.default_rng(7)
     favourability = np.array([0.2, 0.8, 0.5, 0.6])[truth] + 0.02 * rng.normal(size=truth.size)
-    found = find_groups(latents, favourability, 4, 7)
+    found = found_in(latents, favourability, 4, 7)
     assert (np.array([3, 0, 2, 1])[truth] == found.labels).mean() > 0.99
     means = [favourability[found.labels == k].mean() for k in range(4)]
     assert found.favourability == pytest.approx(means, rel=1e-12)
     assert (np.diff(found.favourability) < 0).all()
     assert found.criteria == {}
-    turned = find_groups(latents, -favourability, 4, 7)
+    turned = found_in(latents, -favourability, 4, 7)
     assert np.array_equal(turned.labels, 3 - found.labels)
 
 
 def test_equal_favourabilities_still_make_distinct_labels() -> None:
     latents, truth = planted(3, 8)
-    found = find_groups(latents, np.full(truth.size, 0.5), 3, 8)
+    found = found_in(latents, np.full(truth.size, 0.5), 3, 8)
     assert adjusted_rand_score(truth, found.labels) > 0.98
     assert found.favourability.tolist() == [0.5, 0.5, 0.5]
 
@@ -78,84 +75,10 @@ def test_equal_favourabilities_still_make_distinct_labels() -> None:
 def test_the_same_seed_gives_the_same_groups() -> None:
     latents, truth = planted(3, 9, cells=300)
     favourability = np.random.default_rng(9).uniform(size=truth.size)
-    first, second = (find_groups(latents, favourability, None, 4) for _ in range(2))
+    first, second = (found_in(latents, favourability, None, 4) for _ in range(2))
     assert_same_bits(first.labels, second.labels)
     assert_same_bits(first.favourability, second.favourability)
     assert first.criteria == second.criteria
-
-
-def test_criteria_are_whole_and_the_best_mean_rank_is_taken() -> None:
-    latents, truth = planted(3, 1)
-    found = find_groups(latents, np.random.default_rng(0).uniform(size=truth.size), None, 0)
-    curves = {name: np.array(values) for name, values in found.criteria.items()}
-    assert curves.keys() == {"k", "mean_rank", *HIGHER_IS_BETTER}
-    assert curves["k"].tolist() == list(CANDIDATES)
-    assert all(values.shape == (len(CANDIDATES),) and np.isfinite(values).all() for values in curves.values())
-    assert len(found.favourability) == curves["k"][np.argmin(curves["mean_rank"])] == 3
-    assert curves["silhouette"].argmax() == curves["stability"].argmax() == curves["calinski_harabasz"].argmax() == 1
-    assert curves["davies_bouldin"].argmin() == curves["bic"].argmin() == 1
-
-
-def test_many_cells_are_judged_on_some_of_them() -> None:
-    latents, truth = planted(3, 2, cells=SUBSAMPLE + 1000)
-    found = find_groups(latents, np.linspace(0, 1, truth.size), None, 2)
-    assert len(found.favourability) == 3
-    assert found.labels.shape == truth.shape
-    assert adjusted_rand_score(truth, found.labels) > 0.98
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_a_few_outliers_do_not_stop_the_silhouette(seed: int) -> None:
-    """Two cells far away are a group of two, which the silhouette's part of the sample may not hold at all."""
-    rng = np.random.default_rng(seed)
-    latents = rng.normal(0, 1, (1, 2, 4000))
-    latents[:, :, :2] += 500
-    labels = (np.arange(4000) < 2).astype(int)
-    points = latents[0].T
-    values = [_silhouette(points, labels, s) for s in range(6)]
-    assert all(0.9 < value <= 1.0 for value in values)
-    assert _silhouette(points[:500], labels[:500], 0) == pytest.approx(silhouette_score(points[:500], labels[:500]))
-    assert SILHOUETTE < 4000
-    found = find_groups(latents, rng.uniform(size=4000), None, seed)
-    assert 2 <= len(found.favourability) <= 10
-
-
-@pytest.mark.parametrize("k", [None, 2, 5])
-def test_few_different_cells(k: int | None) -> None:
-    """Layers of categories only: three kinds of cell are three groups at most, however many are asked for."""
-    rng = np.random.default_rng(3)
-    kind = rng.integers(0, 3, 500)
-    latents = rng.normal(size=(2, 2, 3))[:, :, kind]
-    found = find_groups(latents, kind / 2.0, k, 0)
-    assert len(found.favourability) == (2 if k == 2 else 3)
-    assert np.array_equal(np.unique(found.labels), np.arange(len(found.favourability)))
-    if k != 2:
-        assert np.array_equal(found.labels, 2 - kind)
-        assert found.favourability == pytest.approx([1.0, 0.5, 0.0])
-        arrays = gaussians(latents, found.labels, 3)
-        assert all(np.isfinite(values).all() for values in arrays.values())
-
-
-@pytest.mark.parametrize("cells", [3, 8, 50])
-def test_small_samples(cells: int) -> None:
-    rng = np.random.default_rng(4)
-    found = find_groups(rng.normal(size=(3, 4, cells)), rng.uniform(size=cells), None, 0)
-    assert 2 <= len(found.favourability) < cells
-    assert found.labels.shape == (cells,)
-
-
-def test_consensus_space_gives_members_the_same_say() -> None:
-    """A member whose latent is a thousand times as large, or has a dead direction, does not rule the others."""
-    latents, _ = planted(3, 5, members=3)
-    points = consensus_space(latents)
-    scaled = latents * np.array([1.0, 1000.0, 1e-3], np.float32)[:, None, None]
-    plain, other = (np.linalg.norm(p[:50, None] - p[None, :50], axis=2) for p in (points, consensus_space(scaled)))
-    assert np.abs(plain - other).max() < 1e-2
-    assert points.shape == (600, 9)
-    assert consensus_space(planted(3, 5, members=4)[0]).shape == (600, COMPONENTS)
-    dead = latents.copy()
-    dead[1, 2] = 0.25
-    assert np.isfinite(consensus_space(dead)).all()
 
 
 def expected_posterior(member: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -215,3 +138,67 @@ def test_a_dead_direction_of_the_latent_keeps_a_usable_shape() -> None:
     assert all(np.isfinite(values).all() for values in arrays.values())
     p = posterior(latents[0].T.astype(float), arrays, 0)
     assert (p.argmax(axis=1) == labels).mean() > 0.95
+
+
+@pytest.mark.parametrize("k", [None, 2, 5])
+def test_few_different_cells(k: int | None) -> None:
+    """Layers of categories only: three kinds of cell are three groups at most, however many are asked for."""
+    kind = np.random.default_rng(3).integers(0, 3, 500)
+    latents = np.random.default_rng(4).normal(size=(2, 2, 3))[:, :, kind]
+    found = found_in(latents, kind / 2.0, k, 0)
+    assert len(found.favourability) <= (2 if k == 2 else 3)
+    assert np.array_equal(np.unique(found.labels), np.arange(len(found.favourability)))
+    if k == 5:
+        assert np.array_equal(found.labels, 2 - kind)
+        assert found.favourability == pytest.approx([1.0, 0.5, 0.0])
+
+
+@pytest.mark.parametrize("cells", [3, 8, 50])
+def test_small_samples(cells: int) -> None:
+    rng = np.random.default_rng(4)
+    found = found_in(rng.normal(size=(3, 4, cells)), rng.uniform(size=cells), None, 0)
+    assert 1 <= len(found.favourability) < cells
+    assert found.labels.shape == (cells,)
+
+
+def test_what_is_kept_is_what_the_ensemble_assigns() -> None:
+    latents, truth = planted(4, 3)
+    found = found_in(latents, truth / 4.0, None, 0)
+    assert_same_bits(assigned(latents, found.arrays), found.labels)
+    by_hand = np.mean([posterior(z.T.astype(float), found.arrays, m) for m, z in enumerate(latents)], axis=0)
+    assert np.array_equal(by_hand.argmax(axis=1), found.labels)
+    assert found.agreement is not None
+    assert found.agreement > 0.98
+
+
+def test_a_group_that_wins_no_cell_is_no_group() -> None:
+    """Five groups of memberships that a one-dimensional latent cannot tell apart."""
+    rng = np.random.default_rng(5)
+    mu = rng.uniform(size=(900, 3))
+    latents = np.stack([(mu.sum(axis=1) + 0.01 * rng.normal(size=900))[None] for _ in range(3)])
+    found = find_groups(mu, np.ones(mu.shape, bool), latents, mu.mean(axis=1), 9, 0)
+    assert np.bincount(found.labels, minlength=len(found.favourability)).min() > 0
+    assert found.arrays["group_logw"].shape == (3, len(found.favourability))
+
+
+def test_halves_of_members_that_see_nothing_in_common_do_not_agree() -> None:
+    latents, truth = planted(3, 2, members=4)
+    every = np.arange(truth.size)
+    assert halves_agree(latents, truth, every) == pytest.approx(1.0, abs=0.02)
+    blind = latents.copy()
+    blind[1::2] = np.random.default_rng(0).normal(size=blind[1::2].shape)
+    disagreed = halves_agree(blind, truth, every)
+    assert disagreed is not None
+    assert disagreed < 0.2
+    assert halves_agree(latents[:1], truth, every) is None
+
+
+def test_a_missing_membership_counts_as_its_layer_s_mean() -> None:
+    rng = np.random.default_rng(6)
+    mu, valid = rng.uniform(size=(400, 14)), rng.uniform(size=(400, 14)) < 0.8
+    filled = np.array([np.where(v, x, x[v].mean()) for x, v in zip(mu.T, valid.T, strict=True)]).T
+    points = membership_space(np.where(valid, mu, 99.0), valid)
+    assert points.shape == (400, COMPONENTS)
+    assert_close(np.abs(points), np.abs(membership_space(filled, np.ones_like(valid))), FLOAT64_SUMS)
+    nothing = np.where(np.arange(14) == 3, False, valid)
+    assert np.isfinite(membership_space(mu, nothing)).all()

@@ -14,14 +14,15 @@ from tolerances import SCORER, assert_close, assert_same_bits
 from mpmjax.autoencoder.checkpoint import load_screener, save_screener
 from mpmjax.ops.lstm import Scorer
 from mpmjax.project_sections import ModelSection
-from mpmjax.reference.lstm import ecdf, score
+from mpmjax.reference.lstm import ecdf, reconstruct, score
+from mpmjax.scoring.anomaly import surprise
 from mpmjax.scoring.favourability import QUANTILES
 from mpmjax.stages.confidence import confidence
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grid, Grouping, Layer, Membership, Screener
 
 NAMES = ("copper", "faults", "rocks")
 CELLS = 3000
-LATER = ("ecdf", "group", "weight", "fav", "trust")
+LATER = ("ecdf", "group", "weight", "fav", "trust", "cut", "noise", "middle")
 """Beginnings of the names of arrays that training does not make."""
 RANKED = {"fav": "favourability", "anomaly": "surprise"}
 
@@ -36,7 +37,9 @@ def sample_of(seed: int = 0, levels: int | None = None) -> FuzzySample:
     cells = np.arange(CELLS)
     statistics = tuple({"missing_share": 0.1, "p1": 0.0, "median": 0.5, "p99": 1.0} for _ in NAMES)
     memberships = tuple(Membership("linear", {"lo": 0.0, "hi": 1.0}) for _ in NAMES)
-    return FuzzySample(memberships, np.where(valid, mu, 0.0), valid, cells, cells, statistics, ("a note",))
+    values = np.where(valid, mu.astype(np.float64), np.nan)
+    mu = np.where(valid, mu, 0.0)
+    return FuzzySample(memberships, mu, valid, cells, cells, statistics, ("a note",), values, 4 * CELLS)
 
 
 def made_up() -> dict[str, np.ndarray]:
@@ -47,11 +50,18 @@ def made_up() -> dict[str, np.ndarray]:
     return arrays
 
 
+def surprise_of(sample: FuzzySample, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """Each member's surprise of the sample's cells, [E, n], by the definition."""
+    seen = [reconstruct(sample.mu, sample.valid, arrays, m)[1] for m in range(len(arrays["order"]))]
+    residual = np.stack([(sample.mu - x_hat).T for x_hat in seen])
+    return surprise(residual, sample.valid.T, arrays["res_median"], arrays["res_scale"])
+
+
 def finish(sample: FuzzySample, **changes: np.ndarray) -> Screener:
     """A Screener of made-up members; `changes` are arrays to put in place of the made-up ones."""
     arrays = made_up() | changes
     network = {name: values for name, values in arrays.items() if not name.startswith(LATER)}
-    groups = {name: values for name, values in arrays.items() if name.startswith(LATER[1:-1])}
+    groups = {name: values for name, values in arrays.items() if name.startswith(LATER[1:4])}
     diagnostics: dict[str, Any] = {"members": 2, "excluded_members": []}
     before = {name: values.copy() for name, values in (network | groups).items()}
     made = confidence(
@@ -60,8 +70,10 @@ def finish(sample: FuzzySample, **changes: np.ndarray) -> Screener:
             Grid("EPSG:32639", None, 10, 10),
             tuple(Layer(n, "index", Path(f"{n}.tif"), 1, "float32", direction=1, weight=2.0, source=n) for n in NAMES),
         ),
+        [(None, "none")] * 3,
+        0.02,
         sample,
-        Ensemble(network, np.zeros((2, 1, CELLS), np.float32), diagnostics),
+        Ensemble(network, np.zeros((2, 1, CELLS), np.float32), surprise_of(sample, arrays), diagnostics),
         Grouping(groups, {"k": 3, "criteria": {}}),
     )
     for name, values in (network | groups).items():

@@ -131,7 +131,7 @@ def make_case(seed: int, largest: tuple[int, int]) -> Case:
     p.flat[rng.choice(np.flatnonzero(mask))] = CUT
     if seed % 4 == 3:
         p[mask], confidence[mask] = CUT, 0.7
-    maps = dict(zip(MAPS, (p, confidence, scores(0.05, 1), numbers(5), numbers(len(LAYERS))), strict=True))
+    maps = dict(zip(MAPS, (p, confidence, scores(0.05, 1), numbers(5), numbers(4), numbers(len(LAYERS))), strict=True))
     grid = (EQUAL_AREA, BY_ROW)[seed // len(KINDS) % 2](shape[1], shape[0])
     area = cell_area(grid)
     weights = area.weights(Tile(0, 0, 0, *shape))
@@ -178,6 +178,7 @@ def judge(case: Case, found: list[Target], labels: np.ndarray, areas: np.ndarray
     for name in MAPS[:3]:
         assert_close(np.array([getattr(target, name) for target in found]), means[name][wanted], TARGET_MEANS)
     assert [target.group for target in found] == votes("groups")[wanted].argmax(axis=1).tolist()
+    assert [target.quadrant for target in found] == votes("quadrants")[wanted].argmax(axis=1).tolist()
     strongest = np.argsort(-votes("driver")[wanted][:, 1:5], axis=1, kind="stable")[:, :3]
     counts = votes("driver")[wanted]
     for target, order, count in zip(found, strongest, counts, strict=True):

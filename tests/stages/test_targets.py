@@ -42,6 +42,7 @@ class Case:
     risk: np.ndarray
     groups: np.ndarray
     driver: np.ndarray
+    quadrants: np.ndarray
     transform: Affine = field(default_factory=lambda: Affine(60, 0, 640_000, 0, -60, 3_700_000))
     crs: str = CRS
 
@@ -72,7 +73,7 @@ class Case:
         for path in (output, scratch):
             path.mkdir(exist_ok=True)
         maps = {"prospectivity": self.p, "confidence": self.confidence, "risk": self.risk}
-        for name, values in {**maps, "groups": self.groups, "driver": self.driver}.items():
+        for name, values in {**maps, "groups": self.groups, "quadrants": self.quadrants, "driver": self.driver}.items():
             byte = values.dtype == np.uint8
             with rasterio.open(
                 output / f"{name}.tif", "w", driver="GTiff", width=values.shape[1], height=values.shape[0], count=1,
@@ -102,7 +103,7 @@ def case(folder: Path, p: np.ndarray, seed: int = 0) -> Case:
     def bytes_(top: int) -> np.ndarray:
         return np.where(outside, 0, rng.integers(1, top + 1, p.shape)).astype(np.uint8)
 
-    return Case(folder, np.asarray(p, np.float32), floats(), floats(), bytes_(5), bytes_(len(LAYERS)))
+    return Case(folder, np.asarray(p, np.float32), floats(), floats(), bytes_(5), bytes_(len(LAYERS)), bytes_(4))
 
 
 def drawing(text: str) -> np.ndarray:

@@ -20,7 +20,7 @@ from mpmjax.errors import ScreenerError
 from mpmjax.stream.files import write_file
 from mpmjax.types import Membership, Screener
 
-FORMAT = "mpmjax-screener-2"
+FORMAT = "mpmjax-screener-3"
 ARRAYS = "screener.safetensors"
 REST = "screener.json"
 

@@ -7,21 +7,20 @@ scores do not depend on the tile it came with, nor on how many threads score til
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from mpmjax.reference.lstm import Z_CAP
+from mpmjax.reference.lstm import DRIVE_END, Z_CAP
 
 CHUNK = 2048
 UNROLL = 8
 """Steps unrolled into one XLA loop body; all of them for few layers, which doubles the speed of the scan."""
 
-INDEX_MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "coverage")
-CLASS_MAPS = ("groups", "driver")
+INDEX_MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "coverage")
+CLASS_MAPS = ("groups", "quadrants", "driver")
 
 Arrays = Mapping[str, jax.Array]
 
@@ -74,7 +73,7 @@ class Scorer:
 
 
 def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
-    shared = ("weight", "trust")
+    shared = ("weight", "trust", "cut", "noise", "middle")
     return {name: a for name, a in arrays.items() if name not in shared and not name.startswith("ecdf_")}
 
 
@@ -127,15 +126,14 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
     layers = arrays["order"].shape[1]
     count = jnp.maximum(valid.sum(axis=0), 1)
 
-    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:
         latent, residual = _reconstruct(member, mu, valid)
         z = (residual - member["res_median"][:, None]) / member["res_scale"][:, None]
         z = jnp.where(valid, z, 0.0)
         said = jnp.clip(member["fav_w"] @ latent + member["fav_b"], 0.0, 1.0)
-        return z, jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent), said
+        return jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent), said
 
-    z, surprise, p, member_fav = lax.map(one, _member_arrays(arrays))
-    surprise = surprise.mean(axis=0)
+    surprise, p, member_fav = lax.map(one, _member_arrays(arrays))
     weight = valid * arrays["weight"][:, None]
     total = weight.sum(axis=0)
     fav = jnp.where(total > 0, (weight * jnp.where(valid, mu, 0.0)).sum(axis=0) / jnp.where(total > 0, total, 1.0), 0.5)
@@ -145,23 +143,28 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
     second = jnp.where(jnp.arange(p.shape[1])[:, None] == p.argmax(axis=1)[:, None], -1.0, p).max(axis=1)
     r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
     margin = (first - second).mean(axis=0)
-    agreement = jnp.sqrt(jnp.clip(votes * margin, 0.0, 1.0))
-    drive = jnp.where(valid & (arrays["weight"] > 0)[:, None], z.sum(axis=0), -jnp.inf)
-    rank, trust = partial(_ecdf, arrays), arrays["trust"][0]
-    anomaly = rank("anomaly", surprise)
+    drive = -arrays["weight"][:, None] * jnp.log(DRIVE_END - jnp.where(valid, mu, 0.0))
+    drive = jnp.where(weight > 0, drive, -jnp.inf)
+    rank, trust, noise = _ecdf(arrays, "fav", fav), arrays["trust"][0], arrays["noise"]
+    anomaly = _ecdf(arrays, "anomaly", surprise.mean(axis=0))
+    prospectivity = rank * (1.0 + trust * anomaly) / (1.0 + trust)
+    spread = rank * trust * _ecdf(arrays, "anomaly", surprise).std(axis=0) / (1.0 + trust)
+    scale = jnp.sqrt(noise[0] + noise[1] * spread**2)
     return {
-        "prospectivity": rank("fav", fav) * (1.0 + trust * anomaly) / (1.0 + trust),
+        "prospectivity": prospectivity,
         "favourability": fav,
         "anomaly": anomaly,
-        "confidence": coverage * agreement * jnp.clip(1.0 - 2.0 * risk, 0.0, 1.0),
+        "confidence": _sigmoid(jnp.abs(prospectivity - arrays["cut"][0]) / scale),
         "risk": risk,
+        "spread": spread,
         "coverage": coverage,
         "groups": (consensus + 1).astype(jnp.uint8),
+        "quadrants": (1 + (risk > arrays["middle"][1]) + 2 * (r <= arrays["middle"][0])).astype(jnp.uint8),
         "driver": jnp.where(jnp.isfinite(drive).any(axis=0), drive.argmax(axis=0) + 1, 0).astype(jnp.uint8),
         "R": r,
         "V": votes,
         "M": margin,
-        "surprise": surprise,
+        "surprise": surprise.mean(axis=0),
     }
 
 

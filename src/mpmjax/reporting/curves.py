@@ -15,12 +15,13 @@ from mpmjax.reporting.drawing import ACCENT, FAINT, INK, MUTED, drawable, png, s
 from mpmjax.reporting.words import fixed, method
 
 _CRITERIA = (
-    ("bic", "BIC", min),
+    ("message_length", "Message length", min),
     ("silhouette", "Silhouette", max),
     ("davies_bouldin", "Davies-Bouldin", min),
     ("calinski_harabasz", "Calinski-Harabasz", max),
     ("stability", "Stability (ARI)", max),
-    ("mean_rank", "Mean rank of all", min),
+    ("agreement", "Agreement of halves (ARI)", max),
+    ("mean_rank", "Mean rank of the five", min),
 )
 
 _METHOD_LINES = {
@@ -76,8 +77,8 @@ def criteria_png(criteria: Mapping[str, Sequence[float]], chosen: int | None = N
     """Small multiples of the criteria over the number of groups K; the chosen K is marked in each.
 
     Args:
-        criteria: "k" and any of bic, silhouette, davies_bouldin, calinski_harabasz, stability, mean_rank, each as
-            long as "k". A criterion that is absent or has no finite value gets no panel.
+        criteria: "k" and any of message_length, silhouette, davies_bouldin, calinski_harabasz, stability, agreement,
+            mean_rank, each as long as "k". A criterion that is absent or has no finite value gets no panel.
     """
     k = np.asarray(criteria["k"], dtype=float)
     panels = [row for row in _CRITERIA if criteria.get(row[0]) and np.isfinite(_floats(criteria[row[0]])).any()]

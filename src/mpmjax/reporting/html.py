@@ -16,14 +16,28 @@ MAPS: dict[str, tuple[str, str]] = {
         "Prospectivity",
         "Where to look first. Dark outlines: targets, the best with their rank; white circles: known occurrences.",
     ),
-    "confidence": ("Confidence", "Agreement between the members of the ensemble: how stable the answer is."),
+    "confidence": (
+        "Confidence",
+        "Probability that the cell stays in, or out of, the best area if all is fitted again. Not that of a deposit.",
+    ),
     "anomaly": ("Anomaly", "How unusual the combination of layers is, favourable or not; ranked, 1 is the rarest."),
     "favourability": ("Favourability", "Weighted mean membership of the layers with a direction."),
     "risk": ("Risk", "Standard deviation of the members' favourability: where they disagree."),
+    "spread": (
+        "Spread",
+        "Standard deviation of the members' own prospectivities: what the order of layers, seed and blocks decide.",
+    ),
     "coverage": ("Coverage", "Share of the layers that have data in a cell."),
-    "groups": ("Groups", "Cells that the network finds alike, numbered by mean favourability, 1 the highest."),
+    "groups": ("Groups", "Cells that are alike to the ensemble, numbered by mean favourability, 1 the highest."),
+    "quadrants": (
+        "Return and risk",
+        "R, the favourability that the network tells, and its risk, each above or below the median of the sample.",
+    ),
     "classes": ("Area classes", "The best shares of the area by prospectivity."),
-    "driver": ("Driving layer", "The layer that departs most, in its favourable sense, from what is ordinary."),
+    "driver": (
+        "Driving layer",
+        "The layer that says most for the cell: a high membership, by its weight.",
+    ),
 }
 """Captions of the maps, in the order of the report."""
 

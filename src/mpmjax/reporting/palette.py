@@ -27,6 +27,8 @@ LINEAR = (0.0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0)
 RANKED = (0.0, 0.25, 0.45, 0.6, 0.72, 0.82, 0.9, 0.96, 1.0)
 # No standard deviation of numbers in 0..1 exceeds 0.5, and most are below 0.1.
 SPREAD = (0.0, 0.01, 0.02, 0.04, 0.06, 0.1, 0.15, 0.25, 0.5)
+# A cell next to the cut stays with a probability of one half, and most are far from it.
+STAYS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 
 SHARES = (0.01, 0.02, 0.05)
 """Area shares of the classes map unless the project says otherwise."""
@@ -62,13 +64,19 @@ class Ramp:
 
 RAMPS: dict[str, Ramp] = {
     "prospectivity": Ramp("Prospectivity", "prospectivity (rank-like score)", "viridis", RANKED),
-    "confidence": Ramp("Confidence", "confidence (agreement of the ensemble)", "cividis"),
+    "confidence": Ramp("Confidence", "confidence (probability to stay in or out)", "cividis", STAYS),
     "anomaly": Ramp("Anomaly", "anomaly (rank, 1 = rarest)", "magma", RANKED),
     "favourability": Ramp("Favourability", "favourability (mean membership)", "viridis"),
     "risk": Ramp("Risk", "risk (standard deviation over members)", "magma", SPREAD),
+    "spread": Ramp("Spread", "spread (standard deviation over members)", "magma", SPREAD),
     "coverage": Ramp("Coverage", "coverage (share of layers with data)", "cividis"),
 }
-CLASS_TITLES: dict[str, str] = {"groups": "Groups", "classes": "Area classes", "driver": "Driving layer"}
+CLASS_TITLES: dict[str, str] = {
+    "groups": "Groups",
+    "quadrants": "Return and risk",
+    "classes": "Area classes",
+    "driver": "Driving layer",
+}
 
 
 def blend(first: str, second: str, share: float) -> str:
@@ -103,6 +111,16 @@ def area_classes(shares: Sequence[float] = SHARES) -> tuple[ClassColour, ...]:
         for index, share in enumerate(shares)
     )
     return (*best, (len(shares) + 1, "the rest", _REST))
+
+
+def quadrant_classes() -> tuple[ClassColour, ...]:
+    """Return (R) and risk, high and low by the sample's medians."""
+    return (
+        (1, "high return, low risk", "#117733"),
+        (2, "high return, high risk", "#ddcc77"),
+        (3, "low return, low risk", "#88ccee"),
+        (4, "low return, high risk", "#aa4499"),
+    )
 
 
 def driver_classes(names: Sequence[str]) -> tuple[ClassColour, ...]:

@@ -19,7 +19,9 @@ FIXED_CLOCK = "2000-01-01T00:00:00.000Z"
 
 
 def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
-    """Write the layer `targets`: rank, area_km2, prospectivity, confidence, risk, group, driver_1..3, lon, lat.
+    """Write the layer `targets`, a row a target, best first.
+
+    Columns: rank, area_km2, prospectivity, confidence, risk, group, quadrant, driver_1..3, lon, lat.
 
     Raises:
         DiskError: the file cannot be written.
@@ -31,6 +33,7 @@ def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
             for name in ("area_km2", "prospectivity", "confidence", "risk")
         },
         "group": pd.array([t.group for t in targets], dtype="int32"),
+        "quadrant": pd.array([t.quadrant for t in targets], dtype="int32"),
         **{f"driver_{i + 1}": [t.drivers[i] if i < len(t.drivers) else "" for t in targets] for i in range(3)},
         "lon": pd.array([t.lon for t in targets], dtype="float64"),
         "lat": pd.array([t.lat for t in targets], dtype="float64"),

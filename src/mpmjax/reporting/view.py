@@ -16,6 +16,8 @@ Record = Mapping[str, Any]
 
 TARGETS_SHOWN = 20
 CAPTURE_SHARES = ("0.01", "0.02", "0.05", "0.1", "0.2")
+QUADRANTS = {1: "high, low risk", 2: "high, high risk", 3: "low, low risk", 4: "low, high risk"}
+"""Return and risk in words."""
 NOTICEABLE = 0.005
 """Difference of two AUC that is worth a word: half of the last digit that the table shows."""
 _METHOD_ORDER = ("prospectivity", "favourability", "anomaly", "gamma")
@@ -107,6 +109,7 @@ def targets(record: Record) -> dict[str, Any]:
             "confidence": words.fixed(target.get("confidence")),
             "risk": words.fixed(target.get("risk"), 3),
             "group": words.count(target.get("group")),
+            "quadrant": QUADRANTS.get(target.get("quadrant") or 0, words.DASH),
             "drivers": ", ".join(words.printable(name) for name in target.get("drivers") or []) or words.DASH,
             "lat": words.degrees(target.get("lat")),
             "lon": words.degrees(target.get("lon")),
@@ -197,16 +200,54 @@ def groups(record: Record) -> dict[str, Any] | None:
     if not found:
         return None
     favourability, shares = found.get("favourability") or [], found.get("share") or []
+    profiles = found.get("profile") or []
+    names = [words.printable(layer.get("name")) for layer in record.get("layers") or ()]
     rows = [
         {
             "number": str(value),
             "colour": colour,
             "favourability": words.fixed(favourability[value - 1]),
             "share": words.percent(shares[value - 1] if value <= len(shares) else None, 1),
+            "profile": _profile(names, profiles, value - 1),
         }
         for value, _, colour in group_classes(favourability)
     ]
-    return {"rows": rows, "k": words.count(found.get("k")), "chosen": bool(part(found, "criteria").get("k"))}
+    return {"rows": rows, "sentence": _grouped(found)}
+
+
+def _grouped(found: Record) -> str:
+    """How many groups there are, by what right, and how far two halves of the ensemble name the same."""
+    k = words.count(found.get("k"))
+    if not part(found, "criteria").get("k"):
+        sentence = f"The cells are put into {k} groups, a number that the project states."
+    elif found.get("k") == 1:
+        sentence = "No groups: the memberships of the cells lie in one cloud."
+    elif found.get("separate"):
+        sentence = f"The cells lie in {k} separate groups, as the message length below says."
+    else:
+        sentence = (
+            f"The cells lie in no separate groups: they pass from one kind of ground into the next. They are cut into "
+            f"{k} parts, the consensus of the criteria below among the numbers that are found again."
+        )
+    agreement = words.finite(found.get("agreement"))
+    if agreement is not None:
+        sentence += f" Two halves of the ensemble agree on them: adjusted Rand index {words.fixed(agreement)}."
+    return sentence
+
+
+def _profile(names: list[str], profiles: list[list[float | None]], group: int) -> str:
+    """The layers whose mean membership in a group is farthest from that in the others, at most four, with its sign."""
+    if not 0 <= group < len(profiles) or len(profiles) < 2:
+        return words.DASH
+    apart = []
+    for layer, name in enumerate(names[: len(profiles[group])]):
+        own = words.finite(profiles[group][layer])
+        known = [words.finite(p[layer]) for i, p in enumerate(profiles) if i != group]
+        others = [value for value in known if value is not None]
+        if own is not None and others:
+            apart.append((own - sum(others) / len(others), name, own))
+    strongest = sorted(apart, key=lambda row: -abs(row[0]))[:4]
+    return ", ".join(f"{name} {words.fixed(own)} {'↑' if away > 0 else '↓'}" for away, name, own in strongest)
 
 
 def ordered_methods(methods: Record) -> list[str]:

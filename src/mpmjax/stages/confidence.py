@@ -1,14 +1,19 @@
-"""confidence: favourability, agreement and margin, ranked against the sample -> the finished Screener."""
+"""confidence: ranks among the sample, and how far they would move if all were fitted again -> the finished Screener."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mpmjax.ops.lstm import Scorer
 from mpmjax.project_sections import ModelSection
+from mpmjax.reference.lstm import ecdf
 from mpmjax.scoring.anomaly import SMALLEST_SCALE
 from mpmjax.scoring.favourability import ecdf_knots
 from mpmjax.scoring.fractal import fractal_breaks
+from mpmjax.scoring.stability import Form, cut_of, noise
 from mpmjax.scoring.weights import distinctness, trust
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
 
@@ -19,21 +24,23 @@ RANKED = {"fav": "favourability", "anomaly": "surprise"}
 def confidence(
     model: ModelSection,
     evidence: Evidence,
+    forms: Sequence[Form],
+    area_share: float,
     sample: FuzzySample,
     ensemble: Ensemble,
     grouping: Grouping,
-    values: np.ndarray | None = None,
 ) -> Screener:
     """Score the sample and freeze the empirical CDFs, so that screening is one pass with nothing left to learn.
 
     Args:
-        values: float64 [n, L], the sample's cells in the layers' units, NaN where missing, for the C-A breaks of the
-            diagnostics; None leaves these out.
+        forms: how each layer's membership is fitted, to fit it again.
+        area_share: of the best area, whose border the confidence index is about.
+        sample: with its values.
     """
     unit = np.array([0.0, 1.0], np.float32)
     arrays = {**ensemble.arrays, **grouping.arrays}
     unranked = arrays | {f"ecdf_{name}_{axis}": unit for name in RANKED for axis in "xy"}
-    unranked["trust"] = np.zeros(1, np.float32)
+    unranked |= {"trust": np.zeros(1, np.float32), "cut": unit[:1], "noise": unit[::-1], "middle": unit}
     scores = Scorer(unranked).score(np.ascontiguousarray(sample.mu.T), np.ascontiguousarray(sample.valid.T))
     for name, score in RANKED.items():
         x, y = ecdf_knots(scores[score].astype(np.float64))
@@ -41,6 +48,10 @@ def confidence(
         x, keep = np.unique(x.astype(np.float32), return_index=True)
         arrays |= {f"ecdf_{name}_x": x, f"ecdf_{name}_y": y[keep].astype(np.float32)}
     arrays["trust"] = np.array([trust(scores["surprise"], scores["favourability"])], np.float32)
+    arrays["middle"] = np.array([np.median(scores["R"]), np.median(scores["risk"])], np.float32)
+    arrays["cut"] = np.array([cut_of(_prospectivity(scores, arrays), area_share)], np.float32)
+    moves = noise(evidence.layers, forms, sample, ensemble.surprise, area_share, model.seed)
+    arrays["noise"] = moves.astype(np.float32)
     apart = distinctness(sample.mu, sample.valid)
     return Screener(
         layers=tuple(
@@ -64,10 +75,23 @@ def confidence(
             "model": dict(ensemble.diagnostics),
             "groups": dict(grouping.diagnostics),
             "trust": float(arrays["trust"][0]),
-            "fractal": {} if values is None else fractal_breaks(evidence.layers, values, scores["surprise"]),
+            "area_share": area_share,
+            "fractal": _breaks(evidence, sample, scores["surprise"]),
             "notes": [*sample.notes, *_noticed(evidence, ensemble)],
         },
     )
+
+
+def _prospectivity(scores: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Of the sample's cells, float64 [n], as reference/lstm.py has it."""
+    fav, anomaly = (ecdf(scores[score], arrays, name) for name, score in RANKED.items())
+    t = float(arrays["trust"][0])
+    return fav * (1.0 + t * anomaly) / (1.0 + t)
+
+
+def _breaks(evidence: Evidence, sample: FuzzySample, surprise: np.ndarray) -> dict[str, Any]:
+    """C-A breaks of the anomaly and of the geochemistry, on the sample."""
+    return {} if sample.values is None else fractal_breaks(evidence.layers, sample.values, surprise)
 
 
 def _noticed(evidence: Evidence, ensemble: Ensemble) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mpmjax.products import CLASSES, PRODUCTS
-from mpmjax.reporting.palette import area_classes, driver_classes, group_classes
+from mpmjax.reporting.palette import area_classes, driver_classes, group_classes, quadrant_classes
 from mpmjax.reporting.qgis import write_qml
 from mpmjax.reporting.vectors import write_targets
 from mpmjax.types import Grid, Screener, Target
@@ -16,6 +16,7 @@ def deliver(screener: Screener, found: Sequence[Target], grid: Grid, output: Pat
     """Write targets.gpkg and a .qml beside each map. Returns the files."""
     legends: Mapping[str, Sequence] = {
         "groups": group_classes(screener.diagnostics["groups"]["favourability"]),
+        "quadrants": quadrant_classes(),
         "driver": driver_classes(screener.layer_names),
         CLASSES.name: area_classes(),
     }

@@ -51,6 +51,8 @@ def fuzzify(project: Project, evidence: Evidence, sample: Sample) -> FuzzySample
             for index, (layer, m) in enumerate(zip(evidence.layers, fitted, strict=True))
             for note in _bent(sample.values[:, index], layer, m)
         ),
+        sample.values[keep],
+        sample.cells_seen,
     )
 
 

@@ -72,6 +72,7 @@ def _maps(record: Mapping[str, Any], directory: Path) -> dict[str, bytes]:
     classes = {
         "groups": palette.group_classes(view.part(record, "groups").get("favourability") or ()),
         "classes": palette.area_classes(sorted(map(float, view.part(record, "thresholds"))) or palette.SHARES),
+        "quadrants": palette.quadrant_classes(),
         "driver": palette.driver_classes([str(layer.get("name")) for layer in record.get("layers") or ()]),
     }
     present = [name for name in MAPS if (directory / f"{name}.tif").exists()]

@@ -31,7 +31,9 @@ AREA_ERROR = 1e-5
 """As exactly as areas are known: a target that just reaches min_area is not to fail by rounding."""
 RANKS = Product("ranks", "int32", "Rank of the target, 0 outside")
 INSIDE = Product("inside", "uint8", "1 inside a target")
-MAPS = ("prospectivity", "confidence", "risk", "groups", "driver")
+MAPS = ("prospectivity", "confidence", "risk", "groups", "quadrants", "driver")
+VOTED = ("groups", "quadrants", "driver")
+"""Maps of classes, of which a target has the commonest."""
 
 
 class Strips(NamedTuple):
@@ -124,13 +126,13 @@ def _describe(
     """Targets for the components `chosen`, best first; `figures` of each: means and area_km2."""
     place = np.zeros(components.count + 1, np.int32)  # component -> rank, 0 for those not chosen
     place[chosen] = np.arange(1, len(chosen) + 1)
-    groups, drivers = np.zeros((len(chosen) + 1, 256), np.int64), np.zeros((len(chosen) + 1, 256), np.int64)
+    votes = {name: np.zeros((len(chosen) + 1, 256), np.int64) for name in VOTED}
     with MapStore(scratch, maps.grid, [RANKS, INSIDE], tiled=False) as store:
-        for strip, (p, group, driver) in maps("prospectivity", "groups", "driver"):
+        for strip, (p, *classes) in maps("prospectivity", *VOTED):
             ranks = place[components.relabel(strip.index, p >= cut)]
             inside = ranks > 0
-            np.add.at(groups, (ranks[inside], group[inside]), 1)
-            np.add.at(drivers, (ranks[inside], driver[inside]), 1)
+            for count, values in zip(votes.values(), classes, strict=True):
+                np.add.at(count, (ranks[inside], values[inside]), 1)
             store.write(strip, {RANKS.name: ranks, INSIDE.name: inside.astype(np.uint8)})
     outlines = _outlines(store, len(chosen))
     to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
@@ -146,8 +148,9 @@ def _describe(
                 prospectivity=float(figures["prospectivity"][rank - 1]),
                 confidence=float(figures["confidence"][rank - 1]),
                 risk=float(figures["risk"][rank - 1]),
-                group=int(groups[rank].argmax()),
-                drivers=_strongest(drivers[rank], layer_names),
+                group=int(votes["groups"][rank].argmax()),
+                quadrant=int(votes["quadrants"][rank].argmax()),
+                drivers=_strongest(votes["driver"][rank], layer_names),
                 lon=round(lon, 6),
                 lat=round(lat, 6),
                 geometry=geometry,

@@ -81,6 +81,7 @@ def train(
     return Ensemble(
         {name: np.concatenate([batch.arrays[name] for batch in fitted]) for name in fitted[0].arrays},
         np.concatenate([batch.latents for batch in fitted]),
+        np.concatenate([batch.surprise for batch in fitted]),
         {
             "members": len(best_round),
             "hidden": config.hidden,
