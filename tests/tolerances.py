@@ -81,7 +81,7 @@ CORRELATION = Tolerance(1e-10, 1e-10, "the same float64 sums in another order, o
 SPEARMAN_BY_BINS = Tolerance(
     1e-4,
     0.0,
-    "values in one of 65,536 bins of 0..1 tie; a spread of 0.01 still has 655 bins, whose ties cost 655^-2 = 2e-6",
+    "values in one of 262,144 bins of log-odds tie; a spread of 0.01 still has 300 bins, whose ties cost 300^-2 = 1e-5",
 )
 MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
 

@@ -32,6 +32,7 @@ def case() -> Case:
         valid=whole.sample.valid[few],
         rows=whole.sample.rows[few],
         cols=whole.sample.cols[few],
+        values=None if whole.sample.values is None else whole.sample.values[few],
     )
     model = whole.model.model_copy(update={"hidden": 8, "steps": 50, "groups": 3})
     return dataclasses.replace(whole, sample=sample, model=model)

@@ -280,7 +280,7 @@ def test_one_member() -> None:
     assert (got["V"] == 1).all()
     assert (got["risk"] == 0).all()
     assert (got["spread"] == 0).all()
-    away = np.abs(got["prospectivity"] - arrays["cut"][0]) / np.sqrt(arrays["noise"][0])
+    away = np.abs(got["prospectivity"] - float(arrays["cut"][0])) / np.sqrt(float(arrays["noise"][0]))
     assert_close(got["confidence"], expit(away), FLOAT64_SUMS)
     latent = reconstruct(mu, valid, arrays, 0)[0]
     said = latent @ arrays["fav_w"][0].astype(float) + arrays["fav_b"][0]

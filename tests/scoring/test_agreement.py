@@ -21,10 +21,10 @@ from mpmjax.scoring.agreement import (
     contingency,
     midranks,
     overlap_of_best,
+    rank_bin,
     rank_moments,
     same_code,
 )
-from mpmjax.scoring.thresholds import BINS, bin_of
 
 
 def assert_value(actual: float | None, expected: float, tolerance: Tolerance) -> None:
@@ -61,11 +61,11 @@ def test_correlations(spread: float, parts: int) -> None:
 
 def test_ranks_are_exact_where_bins_part_the_values() -> None:
     rng = np.random.default_rng(3)
-    x, y = (np.sort(rng.integers(0, 300, 4000)) * 64 + 7) / BINS, rng.integers(0, BINS, 4000) / BINS
+    x, y = np.sort(rng.integers(1, 300, 4000)) / 1000, rng.integers(0, 1001, 4000) / 1000
     y[1000:3000] = x[1000:3000]
     pairs = pairs_of(x, y, 7)
     assert_value(rank_moments(x, y, pairs.ranks()).correlation, spearmanr(x, y).statistic, CORRELATION)
-    assert np.allclose(midranks(pairs.bins_a)[bin_of(x)] * len(x) + 0.5, rankdata(x), rtol=0, atol=1e-9)
+    assert np.allclose(midranks(pairs.bins_a)[rank_bin(x)] * len(x) + 0.5, rankdata(x), rtol=0, atol=1e-9)
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=2, max_size=60), st.integers(1, 9))
