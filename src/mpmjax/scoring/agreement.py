@@ -140,8 +140,8 @@ def midranks(histogram: np.ndarray) -> np.ndarray:
 def rank_moments(a: np.ndarray, b: np.ndarray, ranks: tuple[np.ndarray, np.ndarray]) -> Moments:
     """Moments of the ranks of values valid in both, whose correlation is Spearman's.
 
-    Values in one of the 262,144 bins of `rank_bin` tie, and ties have their mean rank. That is off by far less than 1e-3,
-    unless nearly all values lie in a few bins.
+    Values in one of the 262,144 bins of `rank_bin` tie, and ties have their mean rank. That is off by far less than
+    1e-3, unless nearly all values lie in a few bins.
 
     Args:
         a, b: float [n] in 0..1.
