@@ -155,7 +155,8 @@ def screener(
         "trust": np.array([0.5], np.float32),
         "cut": np.array([0.9], np.float32),
         "noise": np.array([1e-4, 0.1], np.float32),
-        "middle": np.array([0.5, 0.05], np.float32),
+        "layer_rank": np.tile(np.linspace(0, 1, 257, dtype=np.float32), (layers, 1)),
+        "quadrant": np.array([0.5, 0.05], np.float32),
         "weight": np.ones(layers, np.float32),
     }
     mu, valid = rng.random((2048, layers)), np.ones((2048, layers), bool)

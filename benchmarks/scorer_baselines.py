@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.baselines import Call, with_library
 from benchmarks.gate import Missing
-from mpmjax.reference.lstm import DRIVE_END
+from mpmjax.reference.lstm import DRIVE_END, layer_ranks
 
 CHUNK = 4096
 """Cells a chunk of the NumPy rival, and 1,024 for torch: the best of 256 to 16,384 when they were compared."""
@@ -159,7 +159,7 @@ def _maps(x: np.ndarray, present: np.ndarray, arrays: Arrays, reconstruct: Recon
     consensus = p.mean(axis=0).argmax(axis=1)
     r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / np.float32(layers)
     anomaly, trust = _ecdf(np.mean(surprise, axis=0), arrays, "anomaly"), arrays["trust"][0]
-    drive = np.where(weight > 0, -arrays["weight"] * np.log(np.float32(DRIVE_END) - x), -np.inf)
+    drive = np.where(weight > 0, -weight * np.log(np.float32(DRIVE_END) - layer_ranks(x, present, arrays)), -np.inf)
     rank = _ecdf(fav, arrays, "fav")
     prospectivity = rank * (1 + trust * anomaly) / (1 + trust)
     spread = rank * trust * _ecdf(np.stack(surprise), arrays, "anomaly").std(axis=0) / (1 + trust)
@@ -173,7 +173,7 @@ def _maps(x: np.ndarray, present: np.ndarray, arrays: Arrays, reconstruct: Recon
         "spread": spread,
         "coverage": coverage,
         "groups": (consensus + 1).astype(np.uint8),
-        "quadrants": (1 + (risk > arrays["middle"][1]) + 2 * (r <= arrays["middle"][0])).astype(np.uint8),
+        "quadrants": (1 + (risk > arrays["quadrant"][1]) + 2 * (r < arrays["quadrant"][0])).astype(np.uint8),
         "driver": np.where(np.isfinite(drive).any(axis=1), drive.argmax(axis=1) + 1, 0).astype(np.uint8),
     }
 

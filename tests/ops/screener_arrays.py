@@ -36,12 +36,16 @@ def random_arrays(
         "fav_w": normal(latent),
         "fav_b": rng.uniform(0.2, 0.8, members).astype(np.float32),
         "trust": rng.uniform(0.0, 1.0, 1).astype(np.float32),
-        "cut": rng.uniform(0.3, 0.9, 1).astype(np.float32),
-        "noise": np.array([rng.uniform(1e-5, 1e-2), rng.uniform(0.02, 0.3)], np.float32),
-        "middle": np.array([rng.uniform(0.4, 0.6), rng.uniform(0.02, 0.1)], np.float32),
         "weight": np.where(rng.uniform(size=layers) < 0.8, rng.uniform(0.5, 2, layers), 0).astype(np.float32),
     }
     arrays["weight"][0] = 1.0
+    later = np.random.default_rng([seed, 1])
+    arrays |= {
+        "cut": later.uniform(0.3, 0.9, 1).astype(np.float32),
+        "noise": np.array([later.uniform(1e-5, 1e-2), later.uniform(0.02, 0.3)], np.float32),
+        "layer_rank": np.sort(later.uniform(0, 1, (layers, 257)), axis=1).astype(np.float32),
+        "quadrant": np.array([later.uniform(0.4, 0.6), later.uniform(0.02, 0.1)], np.float32),
+    }
     for name in ("fav", "anomaly"):
         top = 8.0 if name == "anomaly" else 1.0
         arrays[f"ecdf_{name}_x"] = np.sort(rng.uniform(0, top, 1024)).astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ def scalar_member(mu: np.ndarray, valid: np.ndarray, a: Arrays, m: int) -> tuple
     return z, x_hat
 
 
-def scalar_ecdf(value: float, x: np.ndarray, y: np.ndarray) -> float:
+def scalar_ecdf(value: float, x: Sequence[float] | np.ndarray, y: np.ndarray) -> float:
     if value <= x[0]:
         return float(y[0])
     for left, right, low, high in zip(x[:-1], x[1:], y[:-1], y[1:], strict=True):
@@ -122,6 +122,12 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
         }
         return rank["fav"] * (1 + trust * rank["anomaly"]) / (1 + trust)
 
+    def says(layer: int) -> float:
+        knots = [k / 256 for k in range(257)]
+        return -float(a["weight"][layer]) * math.log(
+            1.01 - scalar_ecdf(float(mu[layer]), knots, a["layer_rank"][layer])
+        )
+
     own = [prospectivity(unusual) for unusual in surprises]
     spread = math.sqrt(sum((p - sum(own) / members) ** 2 for p in own) / members)
     scale = math.sqrt(float(a["noise"][0]) + float(a["noise"][1]) * spread**2)
@@ -135,10 +141,8 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
         "spread": spread,
         "coverage": coverage,
         "groups": consensus + 1,
-        "quadrants": quadrant[r > float(a["middle"][0]), risk > float(a["middle"][1])],
-        "driver": max(directed, key=lambda k: -float(a["weight"][k]) * math.log(1.01 - float(mu[k]))) + 1
-        if directed
-        else 0,
+        "quadrants": quadrant[r >= float(a["quadrant"][0]), risk > float(a["quadrant"][1])],
+        "driver": max(directed, key=says) + 1 if directed else 0,
         "R": r,
         "V": votes,
         "M": margin,
@@ -211,7 +215,13 @@ def without(arrays: Arrays, layer: int) -> dict[str, np.ndarray]:
     kept = np.arange(arrays["order"].shape[1]) != layer
     order = np.stack([row[row != layer] for row in arrays["order"]])
     by_layer = {name: arrays[name][:, kept] for name in ("enc_b", "dec_b", "res_median", "res_scale")}
-    return {**arrays, **by_layer, "order": order - (order > layer), "weight": arrays["weight"][kept]}
+    return {
+        **arrays,
+        **by_layer,
+        "layer_rank": arrays["layer_rank"][kept],
+        "order": order - (order > layer),
+        "weight": arrays["weight"][kept],
+    }
 
 
 @pytest.mark.parametrize("layer", range(4))
@@ -252,7 +262,8 @@ def test_permuting_the_layers_changes_nothing() -> None:
     mu, valid = random_cells(150, 6, seed=8)
     old = np.random.default_rng(8).permutation(6)  # old[i] is what layer i was called before
     permuted = {name: arrays[name][:, old] for name in ("enc_b", "dec_b", "res_median", "res_scale")}
-    renamed = {**arrays, **permuted, "order": np.argsort(old)[arrays["order"]], "weight": arrays["weight"][old]}
+    permuted |= {name: arrays[name][old] for name in ("weight", "layer_rank")}
+    renamed = {**arrays, **permuted, "order": np.argsort(old)[arrays["order"]]}
     expected, got = score(mu, valid, arrays), score(mu[:, old], valid[:, old], renamed)
     for name in (*CONTINUOUS, "V", "groups"):
         assert_close(got[name], expected[name], FLOAT64_SUMS)
@@ -286,7 +297,7 @@ def test_one_member() -> None:
     said = latent @ arrays["fav_w"][0].astype(float) + arrays["fav_b"][0]
     assert ((said < 0) | (said > 1)).any()
     assert_close(got["R"], np.clip(said, 0, 1), FLOAT64_SUMS)
-    by_member = {name for name, values in arrays.items() if values.ndim > 1} | {"fav_b"}
+    by_member = {name for name, values in arrays.items() if values.ndim > 1 and name != "layer_rank"} | {"fav_b"}
     twice = {name: np.concatenate([v, v]) if name in by_member else v for name, v in arrays.items()}
     for name, values in score(mu, valid, twice).items():
         assert_close(values, got[name], FLOAT64_SUMS)

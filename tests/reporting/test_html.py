@@ -132,8 +132,8 @@ def test_same_record_same_bytes(full: str) -> None:
 
 def test_what_confidence_and_prospectivity_are_not(page: Page) -> None:
     said = page.words()
-    assert "Confidence is agreement between ensemble members" in said
-    assert "It is not the probability of a deposit." in said
+    assert "Confidence is the probability that a cell keeps its class" in said
+    assert "It is stability, not the probability of a deposit." in said
     assert "Prospectivity is a rank-like score." in said
     assert "Labels are used here only" in said
 

@@ -22,7 +22,7 @@ from mpmjax.types import Ensemble, Evidence, FuzzySample, Grid, Grouping, Layer,
 
 NAMES = ("copper", "faults", "rocks")
 CELLS = 3000
-LATER = ("ecdf", "group", "weight", "fav", "trust", "cut", "noise", "middle")
+LATER = ("ecdf", "group", "weight", "fav", "trust", "cut", "noise", "quadrant", "layer")
 """Beginnings of the names of arrays that training does not make."""
 RANKED = {"fav": "favourability", "anomaly": "surprise"}
 

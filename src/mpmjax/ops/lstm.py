@@ -73,7 +73,7 @@ class Scorer:
 
 
 def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
-    shared = ("weight", "trust", "cut", "noise", "middle")
+    shared = ("weight", "trust", "cut", "noise", "quadrant", "layer_rank")
     return {name: a for name, a in arrays.items() if name not in shared and not name.startswith("ecdf_")}
 
 
@@ -143,8 +143,7 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
     second = jnp.where(jnp.arange(p.shape[1])[:, None] == p.argmax(axis=1)[:, None], -1.0, p).max(axis=1)
     r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
     margin = (first - second).mean(axis=0)
-    drive = -arrays["weight"][:, None] * jnp.log(DRIVE_END - jnp.where(valid, mu, 0.0))
-    drive = jnp.where(weight > 0, drive, -jnp.inf)
+    drive = jnp.where(weight > 0, -weight * jnp.log(DRIVE_END - _layer_ranks(arrays, mu, valid)), -jnp.inf)
     rank, trust, noise = _ecdf(arrays, "fav", fav), arrays["trust"][0], arrays["noise"]
     anomaly = _ecdf(arrays, "anomaly", surprise.mean(axis=0))
     prospectivity = rank * (1.0 + trust * anomaly) / (1.0 + trust)
@@ -159,7 +158,7 @@ def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Arr
         "spread": spread,
         "coverage": coverage,
         "groups": (consensus + 1).astype(jnp.uint8),
-        "quadrants": (1 + (risk > arrays["middle"][1]) + 2 * (r <= arrays["middle"][0])).astype(jnp.uint8),
+        "quadrants": (1 + (risk > arrays["quadrant"][1]) + 2 * (r < arrays["quadrant"][0])).astype(jnp.uint8),
         "driver": jnp.where(jnp.isfinite(drive).any(axis=0), drive.argmax(axis=0) + 1, 0).astype(jnp.uint8),
         "R": r,
         "V": votes,
@@ -173,6 +172,15 @@ def _posterior(member: Arrays, latent: jax.Array) -> jax.Array:
     offset = jnp.einsum("kij,kj->ki", member["group_chol"], member["group_mean"])
     whitened = jnp.einsum("kij,jn->kin", member["group_chol"], latent) - offset[:, :, None]
     return jax.nn.softmax(member["group_logw"][:, None] - 0.5 * (whitened**2).sum(axis=1), axis=0)
+
+
+def _layer_ranks(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> jax.Array:
+    """Rank of memberships among those of the sample [L, n]; the knots are even, so no search is needed."""
+    last = arrays["layer_rank"].shape[1] - 1
+    place = jnp.where(valid, mu, 0.0) * last
+    before = jnp.clip(place.astype(jnp.int32), 0, last - 1)
+    low, high = (jnp.take_along_axis(arrays["layer_rank"], before + k, axis=1) for k in (0, 1))
+    return low + (high - low) * (place - before)
 
 
 def _ecdf(arrays: Arrays, name: str, values: jax.Array) -> jax.Array:

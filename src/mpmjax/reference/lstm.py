@@ -24,7 +24,8 @@ Arrays of a Screener (E members, L layers, F features, H hidden, d latent, K gro
     trust       [1]            0..1, how far unusual goes with favourable on the sample (scoring/weights.py)
     cut         [1]            prospectivity from which on a cell of the sample is of the best area share
     noise       [2]            how far prospectivity less the cut moves if all is fitted again (scoring/stability.py)
-    middle      [2]            medians of R and of risk on the sample
+    layer_rank  [L, 257]       rank among the sample of memberships 0, 1/256, ... 1 of the layer
+    quadrant    [2]            R and risk from which on they are high (stages/confidence.py)
     ecdf_fav_x, ecdf_fav_y     [<= Q] frozen empirical CDF of favourability on the sample; same for ecdf_anomaly
 
 Prospectivity is rank(fav) (1 + trust rank(surprise)) / (1 + trust), ranks by the frozen CDFs: what is unusual counts
@@ -34,8 +35,8 @@ Confidence is the probability that the cell stays on its side of the cut, 1 / (1
 s^2 = noise[0] + noise[1] spread^2, where spread is the standard deviation of the members' own prospectivities. It is
 stability of the result, not the probability of a deposit.
 
-The driver is the directed layer with the largest weight x -ln(1.01 - membership): its part in a sum of Fisher's kind,
-to which a membership of 0.99 brings seven times what 0.5 does.
+The driver is the directed layer with the largest weight x -ln(1.01 - rank of its membership): its part in a sum of
+Fisher's kind, to which the best hundredth of a layer brings five times what its middle does.
 
 A missing layer carries (h, c) unchanged through its step and takes no part in any mean.
 """
@@ -50,7 +51,7 @@ Arrays = Mapping[str, np.ndarray]
 Z_CAP = 25.0
 """Squared standardised residuals are capped, so that one broken layer cannot make an anomaly alone."""
 DRIVE_END = 1.01
-"""A membership of 1 has a finite logarithm."""
+"""The best rank has a finite logarithm."""
 
 
 def reconstruct(mu: np.ndarray, valid: np.ndarray, arrays: Arrays, member: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,8 +130,7 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
     ordered = np.sort(posteriors, axis=2)
     margin = (ordered[..., -1] - ordered[..., -2]).mean(axis=0)
     r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
-    drive = np.where(valid, mu, 0.0)
-    drive = np.where(weight > 0, -np.asarray(arrays["weight"], np.float64) * np.log(DRIVE_END - drive), -np.inf)
+    drive = np.where(weight > 0, -weight * np.log(DRIVE_END - layer_ranks(mu, valid, arrays)), -np.inf)
     anomaly = ecdf(surprise.mean(axis=0), arrays, "anomaly")
     rank, trust = ecdf(fav, arrays, "fav"), float(arrays["trust"][0])
     prospectivity = rank * (1.0 + trust * anomaly) / (1.0 + trust)
@@ -144,7 +144,7 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
         "spread": spread,
         "coverage": coverage,
         "groups": consensus + 1,
-        "quadrants": 1 + (risk > arrays["middle"][1]) + 2 * (r <= arrays["middle"][0]),
+        "quadrants": 1 + (risk > arrays["quadrant"][1]) + 2 * (r < arrays["quadrant"][0]),
         "driver": np.where(np.isfinite(drive).any(axis=1), drive.argmax(axis=1) + 1, 0),
         "R": r,
         "V": votes,
@@ -166,6 +166,13 @@ def ecdf(values: np.ndarray, arrays: Arrays, name: str) -> np.ndarray:
     """Rank 0..1 among the sample, frozen."""
     x, y = (np.asarray(arrays[f"ecdf_{name}_{axis}"], np.float64) for axis in "xy")
     return np.interp(values, x, y)
+
+
+def layer_ranks(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Rank 0..1 of memberships among those of the sample, layer by layer: [n, L]; of 0 where missing."""
+    grid = np.linspace(0.0, 1.0, arrays["layer_rank"].shape[1])
+    columns = zip(np.where(valid, mu, 0.0).T, np.asarray(arrays["layer_rank"], np.float64), strict=True)
+    return np.stack([np.interp(column, grid, ranks) for column, ranks in columns], axis=1)
 
 
 def confidence(prospectivity: np.ndarray, spread: np.ndarray, arrays: Arrays) -> np.ndarray:

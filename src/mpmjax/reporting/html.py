@@ -31,12 +31,12 @@ MAPS: dict[str, tuple[str, str]] = {
     "groups": ("Groups", "Cells that are alike to the ensemble, numbered by mean favourability, 1 the highest."),
     "quadrants": (
         "Return and risk",
-        "R, the favourability that the network tells, and its risk, each above or below the median of the sample.",
+        "R, the favourability that the network tells: high is its best tenth; risk: high is the riskier half of that.",
     ),
     "classes": ("Area classes", "The best shares of the area by prospectivity."),
     "driver": (
         "Driving layer",
-        "The layer that says most for the cell: a high membership, by its weight.",
+        "The layer that says most for the cell: a favourable value that is rare here, by its weight.",
     ),
 }
 """Captions of the maps, in the order of the report."""

@@ -114,7 +114,7 @@ def area_classes(shares: Sequence[float] = SHARES) -> tuple[ClassColour, ...]:
 
 
 def quadrant_classes() -> tuple[ClassColour, ...]:
-    """Return (R) and risk, high and low by the sample's medians."""
+    """Return (R) and risk, high and low."""
     return (
         (1, "high return, low risk", "#117733"),
         (2, "high return, high risk", "#ddcc77"),

@@ -17,6 +17,8 @@ from mpmjax.scoring.stability import Form, cut_of, noise
 from mpmjax.scoring.weights import distinctness, trust
 from mpmjax.types import Ensemble, Evidence, FuzzySample, Grouping, Screener
 
+RETURN_SHARE = 0.1
+"""Share of the sample's cells that count as of high return."""
 RANKED = {"fav": "favourability", "anomaly": "surprise"}
 """Frozen ranks: name of the ecdf in the Screener -> what it ranks."""
 
@@ -40,7 +42,8 @@ def confidence(
     unit = np.array([0.0, 1.0], np.float32)
     arrays = {**ensemble.arrays, **grouping.arrays}
     unranked = arrays | {f"ecdf_{name}_{axis}": unit for name in RANKED for axis in "xy"}
-    unranked |= {"trust": np.zeros(1, np.float32), "cut": unit[:1], "noise": unit[::-1], "middle": unit}
+    unranked |= {"trust": np.zeros(1, np.float32), "cut": unit[:1], "noise": unit[::-1], "quadrant": unit}
+    arrays["layer_rank"] = unranked["layer_rank"] = _layer_ranks(sample)
     scores = Scorer(unranked).score(np.ascontiguousarray(sample.mu.T), np.ascontiguousarray(sample.valid.T))
     for name, score in RANKED.items():
         x, y = ecdf_knots(scores[score].astype(np.float64))
@@ -48,7 +51,7 @@ def confidence(
         x, keep = np.unique(x.astype(np.float32), return_index=True)
         arrays |= {f"ecdf_{name}_x": x, f"ecdf_{name}_y": y[keep].astype(np.float32)}
     arrays["trust"] = np.array([trust(scores["surprise"], scores["favourability"])], np.float32)
-    arrays["middle"] = np.array([np.median(scores["R"]), np.median(scores["risk"])], np.float32)
+    arrays["quadrant"] = _quadrant(scores["R"], scores["risk"])
     arrays["cut"] = np.array([cut_of(_prospectivity(scores, arrays), area_share)], np.float32)
     moves = noise(evidence.layers, forms, sample, ensemble.surprise, area_share, model.seed)
     arrays["noise"] = moves.astype(np.float32)
@@ -87,6 +90,23 @@ def _prospectivity(scores: Mapping[str, np.ndarray], arrays: Mapping[str, np.nda
     fav, anomaly = (ecdf(scores[score], arrays, name) for name, score in RANKED.items())
     t = float(arrays["trust"][0])
     return fav * (1.0 + t * anomaly) / (1.0 + t)
+
+
+def _layer_ranks(sample: FuzzySample) -> np.ndarray:
+    """Rank among the sample of memberships 0, 1/256, ... 1, layer by layer: float32 [L, 257]."""
+    grid = np.linspace(0.0, 1.0, 257)
+    present = (mu[there].astype(np.float64) for mu, there in zip(sample.mu.T, sample.valid.T, strict=True))
+    return np.stack([np.interp(grid, *ecdf_knots(mu)) for mu in present]).astype(np.float32)
+
+
+def _quadrant(r: np.ndarray, risk: np.ndarray) -> np.ndarray:
+    """What parts high return from low and high risk from low, float32 [2], from R and risk of the sample's cells [n].
+
+    High is the best tenth of R, and for risk the upper half of those: the members always disagree least where little is
+    favourable, so that by the median of all cells every target would be risky.
+    """
+    high = np.quantile(r, 1.0 - RETURN_SHARE)
+    return np.array([high, np.median(risk[r >= high])], np.float32)
 
 
 def _breaks(evidence: Evidence, sample: FuzzySample, surprise: np.ndarray) -> dict[str, Any]:
