@@ -95,7 +95,7 @@ def cells_within(polygon: shapely.Geometry, most: int, evidence: Evidence, scree
     parts = []
     for row in range(top, bottom, ROWS):
         tile = Tile(0, row, left, min(ROWS, bottom - row), right - left)
-        place = grid.transform * Affine.translation(left, row)
+        place = grid.transform @ Affine.translation(left, row)
         parts.append((tile, geometry_mask([polygon], (tile.height, tile.width), place, invert=True)))
     count, before = sum(int(chosen.sum()) for _, chosen in parts), 0
     for _, chosen in parts:
