@@ -47,6 +47,7 @@ COMMANDS = {
     "validate": ("PROJECT", "--output"),
     "report": ("OUTPUT",),
     "compare": ("A B", "--json"),
+    "explain": ("PROJECT [X] [Y]", "--target", "--lonlat", "--sensitivity", "--output", "--json"),
 }
 HEAVY = ("jax", "numba", "rasterio", "numpy", "geopandas", "pydantic")
 

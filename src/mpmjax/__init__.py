@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpmjax.autoencoder.checkpoint import load_screener
     from mpmjax.errors import MpmError
-    from mpmjax.pipeline import compare, fit, prepare, report, run, screen, validate
+    from mpmjax.pipeline import compare, explain, fit, prepare, report, run, screen, validate
     from mpmjax.project import Project, load_project
     from mpmjax.types import Screener
 
@@ -26,6 +26,7 @@ _HOMES = {
     "validate": "pipeline",
     "report": "pipeline",
     "compare": "pipeline",
+    "explain": "pipeline",
     "load_project": "project",
     "Project": "project",
     "load_screener": "autoencoder.checkpoint",
@@ -38,6 +39,7 @@ __all__ = [
     "Project",
     "Screener",
     "compare",
+    "explain",
     "fit",
     "load_project",
     "load_screener",

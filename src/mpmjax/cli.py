@@ -148,6 +148,36 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else "\n".join(lines_of(found)))
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})  # or -7642000 would be an option, not a northing
+@PROJECT
+@click.argument("x", type=float, required=False)
+@click.argument("y", type=float, required=False)
+@click.option("--target", type=click.IntRange(1), help="Explain target N of targets.gpkg: all its cells.")
+@click.option("--lonlat", is_flag=True, help="X Y are longitude and latitude in degrees, not metres of the grid.")
+@click.option("--sensitivity", is_flag=True, help="Tell how much the whole ensemble depends on each layer.")
+@OUTPUT
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+def explain(
+    project: Path,
+    x: float | None,
+    y: float | None,
+    target: int | None,
+    lonlat: bool,
+    sensitivity: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Say why the cell at X Y, or a target, of a finished run got its scores: a table, and a figure in its folder."""
+    from mpmjax import pipeline
+    from mpmjax.cli_explain import lines_of
+
+    if x is not None and y is None:
+        raise click.UsageError("X without Y: name both, or --target N.")
+    at = None if x is None or y is None else (x, y)
+    found = pipeline.explain(project, output, at, target, lonlat, sensitivity, _say)
+    click.echo(json.dumps(found, indent=1, allow_nan=False) if as_json else "\n".join(lines_of(found)))
+
+
 def main() -> None:
     """Entry point: an MpmError becomes its sentence and its exit status; anything else is a bug and shows itself."""
     try:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from mpmjax.scoring.weights import layer_weights
 from mpmjax.stages.compare import compare as side_by_side
 from mpmjax.stages.confidence import confidence
 from mpmjax.stages.deliver import deliver
+from mpmjax.stages.explain import ORDINARY, Question, forget
+from mpmjax.stages.explain import explain as say_why
 from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.group import group
 from mpmjax.stages.prepare import prepare as lay_on_grid
@@ -185,11 +188,7 @@ def validate(
     if known is None:
         raise DataError('No occurrences: add [validate] with occurrences = "file" to the project file.')
     with _workspace(this) as scratch:
-        evidence, screener = _prepare(this, scratch), load_screener(this.output)
-        require_layers(screener, evidence, [section.transform for section in this.project.layers])
-        own = grid_record(evidence.grid)
-        if own != {name: record["grid"].get(name) for name in own}:
-            raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
+        evidence, screener = _finished(this, record, scratch)
         labels = source_files(this.project, [known.occurrences]).sums
         if all(section.source != known.occurrences for section in this.project.layers):
             evidence = replace(evidence, inputs={n: d for n, d in evidence.inputs.items() if n not in labels})
@@ -204,8 +203,43 @@ def validate(
         return _finish(this, record)
 
 
+def explain(
+    project: Project | str | Path,
+    output: str | Path | None = None,
+    at: tuple[float, float] | None = None,
+    target: int | None = None,
+    lonlat: bool = False,
+    sensitivity: bool = False,
+    say: Say = lambda line: None,
+) -> dict[str, Any]:
+    """Why a cell or a target of a finished run got its scores; writes one figure beside the maps.
+
+    Arguments are those of `Question` in stages/explain.py, which tells what is returned and what is refused; besides,
+    DataError where `output` holds no finished run of the project's data.
+    """
+    asked = Question(at, target, lonlat, sensitivity)
+    stated = project if isinstance(project, Project) else load_project(project)
+    this = Run(stated.model_copy(update={"validate_": None}), output, say, "mpmjax.explain")  # no label is even read
+    record = read_record(this.output)
+    with _workspace(this) as scratch:
+        evidence, screener = _finished(this, record, scratch)
+        _refuse_other_inputs(record, evidence)
+        drawn = _some_cells(this, evidence, screener, ORDINARY)
+        return say_why(asked, evidence, screener, drawn, this.output, record)
+
+
+def _finished(this: Run, record: Mapping[str, Any], scratch: Path) -> tuple[Evidence, Screener]:
+    """What the maps of a finished run were made from, if the project still says the same."""
+    evidence, screener = _prepare(this, scratch), load_screener(this.output)
+    require_layers(screener, evidence, [section.transform for section in this.project.layers])
+    own = grid_record(evidence.grid)
+    if own != {name: record["grid"].get(name) for name in own}:
+        raise DataError(f"{this.output}: its maps are not on this project's grid. Run the project again.")
+    return evidence, screener
+
+
 def _refuse_other_inputs(record: Mapping[str, Any], evidence: Evidence) -> None:
-    """The maps are judged beside simple methods, which must see what the maps were made from."""
+    """What is said of the maps beside other figures must see what the maps were made from."""
     changed = [name for name, digest in evidence.inputs.items() if digest != record["inputs"].get(name, digest)]
     if changed:
         raise DataError(f"{', '.join(changed[:5])}: changed since the maps were made. Run the project again.")
@@ -300,6 +334,7 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     require_layers(screener, evidence, [section.transform for section in project.layers])
     require_room(evidence, project.stream, scratch)
     (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
+    forget(output)
     with this.stage("screen"):
         screening = screen_tiles(screener, evidence, project.stream, output, scratch, this.progress)
     with this.stage("targets"):
@@ -327,18 +362,18 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
 
 def _judge(this: Run, evidence: Evidence, screener: Screener, known: ValidateSection, cells: int) -> dict[str, Any]:
     """What the occurrences say of the finished maps; `cells` of them were scored."""
-    model, workers = this.project.model, this.project.stream.workers
     with this.stage("validate"):
-        found = judge_maps(evidence, screener, this.output, known.bootstrap, workers)
+        found = judge_maps(evidence, screener, this.output, known.bootstrap, this.project.stream.workers)
     if not known.baselines:
         return found
-
-    def draw(most: int) -> Sample:
-        coverage = float(screener.settings["min_coverage"])
-        return sample(evidence, min(most, model.sample), coverage, model.seed, workers)
-
+    draw = partial(_some_cells, this, evidence, screener)
     with this.stage("baselines"):
         return found | rivals(evidence, screener, found["xy"], cells, known.bootstrap, draw)
+
+
+def _some_cells(this: Run, evidence: Evidence, screener: Screener, most: int) -> Sample:
+    model, coverage = this.project.model, float(screener.settings["min_coverage"])
+    return sample(evidence, min(most, model.sample), coverage, model.seed, this.project.stream.workers)
 
 
 def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import geopandas
 import pandas as pd
 import pyogrio
+import shapely
 from pyogrio.errors import DataSourceError
 
-from mpmjax.errors import DiskError
+from mpmjax.errors import DataError, DiskError
 from mpmjax.stream.files import publish
 from mpmjax.types import Grid, Target
 
+GEOPACKAGE = b"SQLite format 3\0"
 FIXED_CLOCK = "2000-01-01T00:00:00.000Z"
 """GeoPackage stores when it was written; a fixed time keeps the bytes the same for the same content."""
 
@@ -50,3 +52,20 @@ def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
     return publish(temporary, path)
+
+
+def read_targets(path: Path) -> dict[int, shapely.Geometry]:
+    """The targets' polygons by rank, best first, of a targets.gpkg.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    try:
+        # GDAL goes by content: what is named .gpkg and is none could refer to other files and hosts.
+        with path.open("rb") as file:
+            if file.read(len(GEOPACKAGE)) != GEOPACKAGE:
+                raise ValueError("it is not a GeoPackage")
+        table = geopandas.read_file(path, columns=["rank"]).sort_values("rank")
+    except (OSError, RuntimeError, ValueError) as error:  # pyogrio's errors derive from the latter two
+        raise DataError(f"{path}: the targets cannot be read: {error}. Run the project again.") from error
+    return {int(rank): polygon for rank, polygon in zip(table["rank"], table.geometry, strict=True)}

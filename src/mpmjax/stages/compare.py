@@ -9,14 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import geopandas
 import numpy as np
-import shapely
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener
 from mpmjax.errors import DataError
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.products import CLASSES, PRODUCTS
+from mpmjax.reporting.vectors import read_targets
 from mpmjax.scoring.agreement import (
     CODES,
     Moments,
@@ -41,7 +40,6 @@ WAYS = ("entered", "left")
 CODED = ("groups", "classes", "driver")
 TARGETS = "targets.gpkg"
 READ = (*(f"{name}.tif" for name in (*SCORES, *CODED)), TARGETS, ARRAYS, REST)
-GEOPACKAGE = b"SQLite format 3\0"
 MOVED = 2
 """Number of the area class whose border is watched: the best 2 %, of which targets are by default."""
 TILE = 512
@@ -235,23 +233,6 @@ def _named(counts: np.ndarray, names: Sequence[str]) -> dict[str, int]:
 
 
 def _targets(folders: Sequence[Path], grid: Grid) -> dict[str, Any]:
-    a, b = (_polygons(folder / TARGETS) for folder in folders)
+    a, b = (list(read_targets(folder / TARGETS).values()) for folder in folders)
     width, height = grid.cell_size
     return overlapping_targets(a, b, 0.5 * width * height)
-
-
-def _polygons(path: Path) -> list[shapely.Geometry]:
-    """The targets' polygons by rank.
-
-    Raises:
-        DataError: they cannot be read.
-    """
-    try:
-        # GDAL goes by content: what is named .gpkg and is none could refer to other files and hosts.
-        with path.open("rb") as file:
-            if file.read(len(GEOPACKAGE)) != GEOPACKAGE:
-                raise ValueError("it is not a GeoPackage")
-        table = geopandas.read_file(path, columns=["rank"]).sort_values("rank")
-    except (OSError, RuntimeError, ValueError) as error:  # pyogrio's errors derive from the latter two
-        raise DataError(f"{path}: the targets cannot be read: {error}. Run the project again.") from error
-    return list(table.geometry)
