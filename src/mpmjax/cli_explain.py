@@ -73,7 +73,8 @@ def _layers(found: Mapping[str, Any]) -> Iterator[str]:
             f"{changed}"
         )
     yield "  above: share of the district below this membership; median: of the district; group: mean of its group"
-    yield "  drive: -weight ln(1.01 - membership); z: membership less its reconstruction, mean and sd over the members"
+    yield "  drive: -weight ln(1.01 - rank of the membership), by which the driver is named"
+    yield "  z: membership less its reconstruction, mean and sd over the members"
     yield "  last two: prospectivity if the layer alone were at its median, or had no data"
 
 

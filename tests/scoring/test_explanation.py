@@ -20,12 +20,17 @@ def by_definition(mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
     return score(mu, valid, ARRAYS)
 
 
+def plain(*weight: float) -> dict[str, np.ndarray]:
+    """Layers whose memberships are their own ranks."""
+    return {"weight": np.array(weight), "layer_rank": np.tile(np.linspace(0, 1, 257), (len(weight), 1))}
+
+
 def test_shares_add_up_to_favourability_and_the_largest_drive_is_the_driver() -> None:
     mu, valid = random_cells(60, LAYERS, seed=1)
     scores = by_definition(mu, valid)
     told = 0
     for cell in range(len(mu)):
-        found = contributions(mu[[cell]], valid[[cell]], ARRAYS["weight"])
+        found = contributions(mu[[cell]], valid[[cell]], ARRAYS)
         if scores["driver"][cell]:
             assert found.drive.argmax() + 1 == scores["driver"][cell]
             assert found.share.sum() == pytest.approx(1.0)
@@ -39,10 +44,10 @@ def test_shares_add_up_to_favourability_and_the_largest_drive_is_the_driver() ->
 def test_share_of_several_cells_is_in_their_mean_favourability() -> None:
     """Two cells of one directed layer and one of another: 0.8 and 0.2 bring 0.8 / 1.0 and 0.2 / 1.0."""
     mu, valid = np.array([[0.8, 0.5], [0.3, 0.2]], np.float32), np.array([[True, False], [False, True]])
-    found = contributions(mu, valid, np.array([2.0, 1.0]))
+    found = contributions(mu, valid, plain(2.0, 1.0))
     assert found.share == pytest.approx([0.8, 0.2])
     assert found.drive == pytest.approx([-np.log(1.01 - 0.8), -np.log(1.01 - 0.2) / 2])
-    nothing = contributions(np.zeros((1, 2)), np.ones((1, 2), bool), np.array([1.0, 0.0]))
+    nothing = contributions(np.zeros((1, 2)), np.ones((1, 2), bool), plain(1.0, 0.0))
     assert np.isnan(nothing.share).all()
 
 

@@ -3,7 +3,7 @@
 For L layers with weights w and memberships mu, missing ones left out:
 
     share    w mu / sum of w mu, the layer's part in favourability; over several cells, in their mean favourability
-    drive    -w ln(1.01 - mu), by which reference/lstm.py names the driver; 0 where missing
+    drive    -w ln(1.01 - rank of mu in the sample), by which reference/lstm.py names the driver; 0 where missing
     z        (e - res_median) / res_scale of the residual e, of every member; not capped as it is in surprise
 
 "What if" scores the cells again with one layer changed. It is what this ensemble would say, not what the ground would
@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import rankdata
 
-from mpmjax.reference.lstm import DRIVE_END
+from mpmjax.reference.lstm import DRIVE_END, layer_ranks
 
 Score = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 """Scores [n] by name, from memberships float32 [n, L] and where they are valid, bool [n, L]."""
@@ -42,19 +42,20 @@ class Contributions(NamedTuple):
     drive: np.ndarray
 
 
-def contributions(mu: np.ndarray, valid: np.ndarray, weight: np.ndarray) -> Contributions:
+def contributions(mu: np.ndarray, valid: np.ndarray, arrays: Mapping[str, np.ndarray]) -> Contributions:
     """Parts of the layers in favourability, and in the sum that names the driver.
 
     Args:
-        mu: [n, L] in 0..1; valid: bool [n, L]; weight: [L], 0 for a layer without a direction.
+        mu: [n, L] in 0..1; valid: bool [n, L].
+        arrays: weight and layer_rank of reference/lstm.py.
     """
-    w = valid * np.asarray(weight, np.float64)
+    w = valid * np.asarray(arrays["weight"], np.float64)
     x = np.where(valid, mu, 0.0).astype(np.float64)
     total = w.sum(axis=1, keepdims=True)
     parts = (w * x / np.where(total > 0, total, 1.0)).sum(axis=0)
     brought = parts.sum()
     share = parts / brought if brought > 0 else np.full(parts.shape, np.nan)
-    return Contributions(share, (-w * np.log(DRIVE_END - x)).mean(axis=0))
+    return Contributions(share, (-w * np.log(DRIVE_END - layer_ranks(mu, valid, arrays))).mean(axis=0))
 
 
 def residuals(e: np.ndarray, valid: np.ndarray, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -156,7 +156,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """One record a layer, as `explain` documents it."""
     weight = np.asarray(screener.arrays["weight"], np.float64)
-    share, drive = contributions(cells.mu, cells.valid, weight)
+    share, drive = contributions(cells.mu, cells.valid, screener.arrays)
     z, sd = residuals(e, cells.valid, screener.arrays)
     ordinary = np.array([np.median(column[np.isfinite(column)]) for column in drawn.T])
     at_median, if_missing = what_if(cells.mu, cells.valid, ordinary, score)
