@@ -25,6 +25,7 @@ def case() -> Case:
     """A fifth of a district, to be fitted in a second."""
     made = district(SCENARIO, SEEDS[SCENARIO][0])
     whole = of_made(made, members=2)
+    assert whole.sample.values is not None
     few = np.arange(0, len(whole.sample.mu), 5)
     sample = dataclasses.replace(
         whole.sample,
@@ -32,6 +33,7 @@ def case() -> Case:
         valid=whole.sample.valid[few],
         rows=whole.sample.rows[few],
         cols=whole.sample.cols[few],
+        values=whole.sample.values[few],
     )
     model = whole.model.model_copy(update={"hidden": 8, "steps": 50, "groups": 3})
     return dataclasses.replace(whole, sample=sample, model=model)
