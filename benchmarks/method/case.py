@@ -98,12 +98,17 @@ def of_project(file: Path) -> Case:
     return Case(file.stem, evidence, forms, project.model, fuzzy, weights, mu, valid, rows, cols, labels[scored])
 
 
-def of_made(made: District, members: int) -> Case:
-    """A made district, with so many members of the ensemble."""
+def of_made(made: District, members: int, seed: int | None = None, size: int = SAMPLE) -> Case:
+    """A made district, with so many members of the ensemble and cells in the sample.
+
+    Args:
+        seed: of the sample and the members; default: the district's.
+    """
+    seed = made.seed if seed is None else seed
     scored = np.isfinite(made.layers).mean(axis=0) >= COVERAGE
     rows, cols = np.nonzero(scored)
     values = made.layers[:, rows, cols].astype(np.float64).T
-    chosen = np.sort(np.random.default_rng(made.seed).permutation(len(rows))[:SAMPLE])
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:size])
     layers = tuple(
         Layer(name, role, Path(name), 1, "float32", direction=direction, source=name)
         for name, role, direction in zip(made.names, made.roles, made.directions, strict=True)
@@ -117,6 +122,6 @@ def of_made(made: District, members: int) -> Case:
     grid = Grid("EPSG:32639", Affine(CELL, 0.0, 0.0, 0.0, -CELL, 0.0), width, height)
     labels = np.zeros(grid.shape, bool)
     labels[tuple(made.deposits.T)] = True
-    model = ModelSection(members=members, seed=made.seed)
+    model = ModelSection(members=members, seed=seed)
     name, weights = f"{made.scenario}, seed {made.seed}", layer_weights(layers, fuzzy)
     return Case(name, Evidence(grid, layers), forms, model, fuzzy, weights, mu, valid, rows, cols, labels[scored])

@@ -25,6 +25,7 @@ def case() -> Case:
     """A fifth of a district, to be fitted in a second."""
     made = district(SCENARIO, SEEDS[SCENARIO][0])
     whole = of_made(made, members=2)
+    assert whole.sample.values is not None
     few = np.arange(0, len(whole.sample.mu), 5)
     sample = dataclasses.replace(
         whole.sample,

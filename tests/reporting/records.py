@@ -145,9 +145,8 @@ def full_record() -> dict[str, Any]:
         },
         "groups": {
             "k": 2,
-            "criteria": {"k": [2, 3], "message_length": [1.0, 2.0], "silhouette": [0.4, 0.3],
-                         "davies_bouldin": [1.0, 1.2],
-                         "calinski_harabasz": [90.0, 80.0], "stability": [0.9, 0.8], "mean_rank": [0.0, 1.0]},
+            "criteria": {"k": [2, 3], "message_length": [1.0, 2.0], "silhouette": [0.4, 0.3], "mean_rank": [0.0, 1.0],
+                         "davies_bouldin": [1.0, 1.2], "calinski_harabasz": [90.0, 80.0], "stability": [0.9, 0.8]},
             "favourability": [0.71, 0.33],
             "share": [0.123, 0.877],
         },

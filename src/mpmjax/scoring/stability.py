@@ -59,6 +59,20 @@ def noise(
     Returns:
         float64 [2], `noise` of reference/lstm.py.
     """
+    by_sample, by_members = moved(layers, forms, sample, surprise, area_share, seed)
+    constant = FROM_SAMPLE * by_sample + FROM_MEMBERS * by_members
+    return np.array([max(LEAST, constant), FROM_SPREAD / len(surprise)])
+
+
+def moved(
+    layers: Sequence[Layer],
+    forms: Sequence[Form],
+    sample: FuzzySample,
+    surprise: np.ndarray,
+    area_share: float,
+    seed: int,
+) -> tuple[float, float]:
+    """Variance of prospectivity less the cut, by another sample and by other members; arguments as in `noise`."""
     rng = np.random.default_rng(seed)
     members, n = surprise.shape
     mean = surprise.mean(axis=0)
@@ -78,8 +92,7 @@ def noise(
             _margin(fav, surprise[rng.integers(0, members, members)].mean(axis=0), every, area_share)[near]
             for _ in range(DRAWS)
         )
-    constant = FROM_SAMPLE * drawn_again * by_sample + FROM_MEMBERS * by_members
-    return np.array([max(LEAST, constant), FROM_SPREAD / members])
+    return drawn_again * by_sample, by_members
 
 
 def _margin(fav: np.ndarray, surprise: np.ndarray, rows: np.ndarray, area_share: float) -> np.ndarray:
