@@ -12,8 +12,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from mpmjax.reporting.drawing import ACCENT, FAINT, INK, MUTED, drawable, png, style
+from mpmjax.reporting.palette import SHARES
 from mpmjax.reporting.words import fixed, listed, percent, signed
-from mpmjax.scoring.thresholds import SHARES
 
 MOST_LAYERS = 20
 MOST_NAMED = 3
@@ -153,7 +153,7 @@ def _residuals(axes: Axes, y: np.ndarray, rows: Sequence[Mapping[str, Any]]) -> 
 def _changes(axes: Axes, y: np.ndarray, rows: Sequence[Mapping[str, Any]], now: float) -> None:
     values = np.array([np.nan if row["at_median"] is None else row["at_median"] - now for row in rows])
     axes.barh(y, np.nan_to_num(values), 0.62, color=[FOR if v < 0 else AGAINST for v in values])
-    widest = max(0.02, 1.45 * float(np.nanmax(np.abs(values), initial=0.0)))
+    widest = max(0.02, 1.6 * float(np.nanmax(np.abs(values), initial=0.0)))
     for at, value in zip(y, values, strict=True):
         if np.isfinite(value):
             axes.text(
