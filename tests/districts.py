@@ -36,8 +36,10 @@ MODEL: Mapping[str, Any] = {"members": 2, "hidden": 8, "steps": 50, "batch": 64,
 """Always the same sizes: JAX compiles a program for each, which costs seconds."""
 
 PRODUCTS: Mapping[str, str] = {
-    **dict.fromkeys(("prospectivity", "favourability", "anomaly", "confidence", "risk", "coverage"), "float32"),
-    **dict.fromkeys(("groups", "classes", "driver"), "uint8"),
+    **dict.fromkeys(
+        ("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "coverage"), "float32"
+    ),
+    **dict.fromkeys(("groups", "quadrants", "classes", "driver"), "uint8"),
 }
 OUTPUTS = (
     *(f"{name}.tif" for name in PRODUCTS), "targets.gpkg", "report.html", "run.json", "screener.safetensors",

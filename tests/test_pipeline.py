@@ -41,7 +41,7 @@ from mpmjax.errors import MpmError, ScreenerError
 from mpmjax.scoring.baselines import NAMES
 
 COLUMNS = [
-    "rank", "area_km2", "prospectivity", "confidence", "risk", "group", "driver_1", "driver_2", "driver_3",
+    "rank", "area_km2", "prospectivity", "confidence", "risk", "group", "quadrant", "driver_1", "driver_2", "driver_3",
     "lon", "lat", "geometry",
 ]  # fmt: skip
 KM2 = CELL**2 / 1e6
