@@ -152,8 +152,8 @@ def full_record() -> dict[str, Any]:
         },
         **thresholds(),
         "targets": [
-            {"rank": rank, "area_km2": 4.2 / rank, "prospectivity": 0.97, "confidence": 0.8, "risk": 0.031, "group": 1, "quadrant": 2,
-             "drivers": [HOSTILE, "faults"], "lon": -70.1234, "lat": -33.4567}
+            {"rank": rank, "area_km2": 4.2 / rank, "prospectivity": 0.97, "confidence": 0.8, "risk": 0.031, "group": 1,
+             "quadrant": 2, "drivers": [HOSTILE, "faults"], "lon": -70.1234, "lat": -33.4567}
             for rank in range(1, 26)
         ],
         "target_count": 25,
