@@ -86,6 +86,12 @@ def scalar_posterior(z: list[float], a: Arrays, m: int) -> list[float]:
     return [math.exp(value - float(logsumexp(logs))) for value in logs]
 
 
+def scalar_says(mu: np.ndarray, a: Arrays, layer: int) -> float:
+    """What a layer says for a cell: the largest names the driver."""
+    rank = scalar_ecdf(float(mu[layer]), [k / 256 for k in range(257)], a["layer_rank"][layer])
+    return -float(a["weight"][layer]) * math.log(1.01 - rank)
+
+
 def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, float]:
     """All maps of one cell, from the definitions in words."""
     members, layers = a["order"].shape
@@ -122,12 +128,6 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
         }
         return rank["fav"] * (1 + trust * rank["anomaly"]) / (1 + trust)
 
-    def says(layer: int) -> float:
-        knots = [k / 256 for k in range(257)]
-        return -float(a["weight"][layer]) * math.log(
-            1.01 - scalar_ecdf(float(mu[layer]), knots, a["layer_rank"][layer])
-        )
-
     own = [prospectivity(unusual) for unusual in surprises]
     spread = math.sqrt(sum((p - sum(own) / members) ** 2 for p in own) / members)
     scale = math.sqrt(float(a["noise"][0]) + float(a["noise"][1]) * spread**2)
@@ -142,7 +142,7 @@ def scalar_score(mu: np.ndarray, valid: np.ndarray, a: Arrays) -> dict[str, floa
         "coverage": coverage,
         "groups": consensus + 1,
         "quadrants": quadrant[r >= float(a["quadrant"][0]), risk > float(a["quadrant"][1])],
-        "driver": max(directed, key=says) + 1 if directed else 0,
+        "driver": max(directed, key=lambda layer: scalar_says(mu, a, layer)) + 1 if directed else 0,
         "R": r,
         "V": votes,
         "M": margin,

@@ -22,7 +22,8 @@ from mpmjax.stream.tiles import cut, strips
 from mpmjax.types import Grid
 
 GRID = make_grid(1300, 1100)
-FLOAT, BYTE, EMPTY = PRODUCTS[0], PRODUCTS[6], Product("empty", "uint8", "nothing in it")
+FLOAT, BYTE = (next(product for product in PRODUCTS if product.name == name) for name in ("prospectivity", "groups"))
+EMPTY = Product("empty", "uint8", "nothing in it")
 THREE = (FLOAT, BYTE, EMPTY)
 
 
