@@ -9,7 +9,7 @@ groups are found again, the one that the criteria rank best in the mean.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,11 +122,14 @@ def consensus(curves: dict[str, list[float | None]]) -> int:
 
 def kmeans(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Labels of the best of several fits; fewer than k where centres fall together."""
-    fits = (_quietly(KMeans(k, random_state=seed + restart), points) for restart in range(RESTARTS))
-    best = min(fits, key=_inertia)
+    best = _best_fit(points, k, range(seed, seed + RESTARTS))
     # With fewer different cells than groups, centres fall together, and which one is nearer is a matter of rounding.
     centres = np.unique(np.round(best.cluster_centers_, 6), axis=0)
     return cdist(points, centres).argmin(axis=1)
+
+
+def _best_fit(points: np.ndarray, k: int, seeds: Iterable[int]) -> KMeans:
+    return min((_quietly(KMeans(k, random_state=seed), points) for seed in seeds), key=_inertia)
 
 
 def _inertia(fitted: KMeans) -> float:
@@ -158,7 +161,8 @@ def _stability(points: np.ndarray, labels: np.ndarray, k: int, rng: np.random.Ge
     scores = []
     for _ in range(BOOTSTRAPS):
         drawn = points[rng.integers(0, len(points), len(points))]
-        again = _quietly(KMeans(k, random_state=int(rng.integers(2**31))), drawn)
+        # A single start may end in a poor optimum, and would say of it what is meant of the number.
+        again = _best_fit(drawn, k, rng.integers(2**31, size=RESTARTS // 2).tolist())
         scores.append(adjusted_rand_score(labels, again.predict(points)))
     return float(np.mean(scores))
 
