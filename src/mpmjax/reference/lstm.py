@@ -36,7 +36,7 @@ s^2 = noise[0] + noise[1] spread^2, where spread is the standard deviation of th
 stability of the result, not the probability of a deposit.
 
 The driver is the directed layer with the largest weight x -ln(1.01 - rank of its membership): its part in a sum of
-Fisher's kind, to which the best hundredth of a layer brings five times what its middle does.
+Fisher's kind, to which the best hundredth of a layer brings six times what its middle does: 3.9 against 0.67.
 
 A missing layer carries (h, c) unchanged through its step and takes no part in any mean.
 """
