@@ -7,6 +7,7 @@ import re
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from tolerances import assert_same_bits
 
 from mpmjax.errors import DataError
 from mpmjax.stream.prefetch import ordered_map
-from mpmjax.stream.reader import StackReader, gdal_environment, open_raster, undecodable, valid_cells
+from mpmjax.stream.reader import StackReader, block_shapes, gdal_environment, open_raster, undecodable, valid_cells
 from mpmjax.stream.tiles import cut
 from mpmjax.types import Grid, Layer, Slab, Tile
 
@@ -74,6 +75,20 @@ def test_the_same_slabs_by_any_tiles_and_threads(stack: tuple, size: int, worker
         for tile, slab in zip(tiles, ordered_map(reader.read, tiles, workers), strict=True):
             assert slab.tile is tile
             assert_slab(slab, *expected)
+
+
+def test_blocks_of_every_band_and_of_the_study_area(stack: tuple, tmp_path: Path) -> None:
+    layers, mask, *_ = stack
+    zeros = np.zeros(GRID.shape, np.uint8)
+    two = write_on(tmp_path / "two.tif", GRID, zeros, count=2, tiled=True, blockxsize=32, blockysize=16)
+    both = (layer_of(two, "uint8"), replace(layer_of(two, "uint8"), band=2))
+    assert block_shapes((*layers, *both), mask)[0] == (64, 64)
+    assert block_shapes((*layers, *both), mask)[2:5] == ((64, 64), (16, 32), (16, 32))
+    assert len(block_shapes((*layers, *both), mask)) == 6
+    assert len(block_shapes((*layers, *both))) == 5
+    assert block_shapes(layers[1:2])[0][1] == GRID.width, "strips"
+    with pytest.raises(DataError, match="no such file"):
+        block_shapes((layer_of(tmp_path / "gone.tif", "uint8"),))
 
 
 def test_without_a_mask_all_is_inside(stack: tuple) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -74,6 +74,20 @@ def _refuse_strange_mask(path: Path) -> None:
                     raise DataError(f"{beside}: a mask beside a raster must be a TIFF file, this is none. Remove it.")
     except OSError as error:
         raise DataError(f"{path}: what lies beside it cannot be read: {error.strerror}.") from error
+
+
+def block_shapes(layers: Sequence[Layer], mask: Path | None = None) -> tuple[tuple[int, int], ...]:
+    """(height, width) of the blocks of each layer's band and, where there is one, of the study area's: for plan_tiles.
+
+    Raises:
+        DataError: a file cannot be opened.
+    """
+    bands = [(layer.path, layer.band) for layer in layers] + ([] if mask is None else [(mask, 1)])
+    found: dict[Path, Sequence[tuple[int, int]]] = {}
+    for path in {path for path, _ in bands}:
+        with open_raster(path) as dataset:
+            found[path] = [(height, width) for height, width in dataset.block_shapes]
+    return tuple(found[path][band - 1] for path, band in bands)
 
 
 class StackReader:
