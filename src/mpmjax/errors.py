@@ -21,6 +21,10 @@ class DataError(MpmError):
     """An input file cannot be used: names the file, band or layer, and what to do."""
 
 
+class FolderError(MpmError):
+    """An output folder that cannot be worked in: another run does, or made what stands there from something else."""
+
+
 class ScreenerError(MpmError):
     """A saved Screener is damaged, of another format, or does not fit the project."""
 

@@ -1,28 +1,32 @@
-"""The scorer of reference/lstm.py in JAX: float32, cells in the minor axis, one compiled program for one fixed chunk.
+"""Scores of whole tiles: the scorer of mpmjax.reference.lstm, which judges every form, by whichever form is asked for.
 
-The chunk is padded and never changes its size, because XLA's bits change with the shape of a batch: so a cell's
-scores do not depend on the tile it came with, nor on how many threads score tiles side by side.
+`jax` (ops/xla) is what `auto` means; `numpy` is the definition itself, float64 and slow, and imports no JAX. Within one
+form a cell's bits depend on its own values alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Protocol
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
-from mpmjax.reference.lstm import DRIVE_END, Z_CAP
+from mpmjax.ops import backend as backends
+from mpmjax.reference import lstm as reference
 
 CHUNK = 2048
-UNROLL = 8
-"""Steps unrolled into one XLA loop body; all of them for few layers, which doubles the speed of the scan."""
+"""Cells scored at a time. Fixed and padded: XLA's bits, and those of a BLAS, change with the size of a batch."""
 
 INDEX_MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "coverage")
 CLASS_MAPS = ("groups", "quadrants", "driver")
 
-Arrays = Mapping[str, jax.Array]
+
+class Form(Protocol):
+    """What computes one padded chunk: mu float32 [L, CHUNK] and valid bool [L, CHUNK], both fresh."""
+
+    def score(self, mu: np.ndarray, valid: np.ndarray) -> Mapping[str, np.ndarray]: ...
+
+    def reconstruct(self, mu: np.ndarray, valid: np.ndarray) -> Mapping[str, np.ndarray]: ...
 
 
 class Scorer:
@@ -30,12 +34,21 @@ class Scorer:
 
     Args:
         arrays: as reference/lstm.py documents them; `score` needs all, `reconstruct` only the network's.
+        backend: auto, jax or numpy; cpu and cuda, which have a form of memberships only, are auto.
+
+    Raises:
+        BackendError: a backend that is not there.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
-        self._arrays = {
-            name: jnp.array(values, jnp.int32 if name == "order" else jnp.float32) for name, values in arrays.items()
-        }
+    def __init__(self, arrays: Mapping[str, np.ndarray], backend: str = "auto") -> None:
+        backends.require(backend)
+        self._form: Form
+        if backend == "numpy":
+            self._form = Definition(arrays)
+        else:
+            from mpmjax.ops.xla.lstm import Xla
+
+            self._form = Xla(arrays)
 
     def score(self, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         """Maps of n cells.
@@ -46,142 +59,40 @@ class Scorer:
         Returns:
             INDEX_MAPS and R, V, M, surprise as float32 [n], CLASS_MAPS as uint8 [n].
         """
-        return self._chunked(_score, mu, valid)
+        return _chunked(self._form.score, mu, valid)
 
     def reconstruct(self, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         """Latents `z` float32 [E, d, n] and residuals `e` float32 [E, L, n] (0 where missing) of n cells."""
-        return self._chunked(_reconstruct_all, mu, valid)
-
-    def _chunked(self, program, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
-        layers, n = mu.shape
-        parts: list[dict[str, np.ndarray]] = []
-        for start in range(0, n, CHUNK):
-            stop = min(start + CHUNK, n)
-            # Fresh padded arrays each time: jit may alias a host array, so none is reused while its result is pending.
-            x, m = np.zeros((layers, CHUNK), np.float32), np.zeros((layers, CHUNK), bool)
-            x[:, : stop - start], m[:, : stop - start] = mu[:, start:stop], valid[:, start:stop]
-            # Some accelerators multiply in fewer digits unless told otherwise.
-            with jax.default_matmul_precision("highest"):
-                result = program(self._arrays, x, m)
-            parts.append({name: np.asarray(values)[..., : stop - start] for name, values in result.items()})
-        if not parts:
-            empty = jax.eval_shape(
-                program, self._arrays, jnp.zeros((layers, CHUNK), jnp.float32), jnp.zeros((layers, CHUNK), bool)
-            )
-            return {name: np.zeros((*shape.shape[:-1], 0), shape.dtype) for name, shape in empty.items()}
-        return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}
+        return _chunked(self._form.reconstruct, mu, valid)
 
 
-def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
-    shared = ("weight", "trust", "cut", "noise", "quadrant", "layer_rank")
-    return {name: a for name, a in arrays.items() if name not in shared and not name.startswith("ecdf_")}
+class Definition:
+    """The definition, as a form."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._arrays = dict(arrays)
+
+    def score(self, mu: np.ndarray, valid: np.ndarray) -> Mapping[str, np.ndarray]:
+        # Padded cells have no layer at all, of which the definition makes no mean.
+        filled = valid | ~valid.any(axis=0)
+        found = reference.score(mu.T.astype(np.float64), filled.T, self._arrays)
+        return {name: a.astype(np.uint8 if name in CLASS_MAPS else np.float32) for name, a in found.items()}
+
+    def reconstruct(self, mu: np.ndarray, valid: np.ndarray) -> Mapping[str, np.ndarray]:
+        x, present = mu.T.astype(np.float64), valid.T
+        pairs = [reference.reconstruct(x, present, self._arrays, m) for m in range(len(self._arrays["order"]))]
+        latents = np.stack([z.T for z, _ in pairs])
+        residuals = np.stack([np.where(present, x - x_hat, 0.0).T for _, x_hat in pairs])
+        return {"z": latents.astype(np.float32), "e": residuals.astype(np.float32)}
 
 
-def _reconstruct(member: Arrays, mu: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Latent [d, n] and residual [L, n] (0 where missing) of one member."""
-    order, hidden, n = member["order"], member["enc_wh"].shape[0], mu.shape[1]
-    x = jnp.where(valid, mu, 0.0)
-    start = (jnp.zeros((hidden, n)), jnp.zeros((hidden, n)))
-    unroll = min(UNROLL, mu.shape[0])
-
-    def encode(state, step):
-        x_t, present, bias = step
-        gates = member["enc_wx"][0][:, None] * x_t + member["enc_wh"].T @ state[0] + bias[:, None]
-        return _step(gates, state, present), None
-
-    (h, _), _ = lax.scan(encode, start, (x[order], valid[order], member["enc_b"][order]), unroll=unroll)
-    z = member["lat_w"].T @ h + member["lat_b"][:, None]
-    drive = member["dec_wz"].T @ z
-
-    def decode(state, step):
-        present, bias = step
-        state = _step(drive + member["dec_wh"].T @ state[0] + bias[:, None], state, present)
-        return state, member["out_w"][:, 0] @ state[0] + member["out_b"][0]
-
-    backward = order[::-1]
-    _, x_hat = lax.scan(decode, start, (valid[backward], member["dec_b"][backward]), unroll=unroll)
-    x_hat = x_hat[jnp.argsort(backward)]
-    return z, jnp.where(valid, x - x_hat, 0.0)
-
-
-def _step(gates: jax.Array, state: tuple[jax.Array, jax.Array], present: jax.Array) -> tuple[jax.Array, jax.Array]:
-    h, c = state
-    i, f, g, o = jnp.split(gates, 4, axis=0)
-    c_new = _sigmoid(f) * c + _sigmoid(i) * jnp.tanh(g)
-    return jnp.where(present, _sigmoid(o) * jnp.tanh(c_new), h), jnp.where(present, c_new, c)
-
-
-def _sigmoid(x: jax.Array) -> jax.Array:
-    return 0.5 * jnp.tanh(0.5 * x) + 0.5
-
-
-@jax.jit
-def _reconstruct_all(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
-    z, e = lax.map(lambda member: _reconstruct(member, mu, valid), _member_arrays(arrays))
-    return {"z": z, "e": e}
-
-
-@jax.jit
-def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
-    layers = arrays["order"].shape[1]
-    count = jnp.maximum(valid.sum(axis=0), 1)
-
-    def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:
-        latent, residual = _reconstruct(member, mu, valid)
-        z = (residual - member["res_median"][:, None]) / member["res_scale"][:, None]
-        z = jnp.where(valid, z, 0.0)
-        said = jnp.clip(member["fav_w"] @ latent + member["fav_b"], 0.0, 1.0)
-        return jnp.minimum(z * z, Z_CAP).sum(axis=0) / count, _posterior(member, latent), said
-
-    surprise, p, member_fav = lax.map(one, _member_arrays(arrays))
-    weight = valid * arrays["weight"][:, None]
-    total = weight.sum(axis=0)
-    fav = jnp.where(total > 0, (weight * jnp.where(valid, mu, 0.0)).sum(axis=0) / jnp.where(total > 0, total, 1.0), 0.5)
-    consensus = p.mean(axis=0).argmax(axis=0)
-    votes = (p.argmax(axis=1) == consensus).mean(axis=0)
-    first = p.max(axis=1)
-    second = jnp.where(jnp.arange(p.shape[1])[:, None] == p.argmax(axis=1)[:, None], -1.0, p).max(axis=1)
-    r, risk, coverage = member_fav.mean(axis=0), member_fav.std(axis=0), count / layers
-    margin = (first - second).mean(axis=0)
-    drive = jnp.where(weight > 0, -weight * jnp.log(DRIVE_END - _layer_ranks(arrays, mu, valid)), -jnp.inf)
-    rank, trust, noise = _ecdf(arrays, "fav", fav), arrays["trust"][0], arrays["noise"]
-    anomaly = _ecdf(arrays, "anomaly", surprise.mean(axis=0))
-    prospectivity = rank * (1.0 + trust * anomaly) / (1.0 + trust)
-    spread = rank * trust * _ecdf(arrays, "anomaly", surprise).std(axis=0) / (1.0 + trust)
-    scale = jnp.sqrt(noise[0] + noise[1] * spread**2)
-    return {
-        "prospectivity": prospectivity,
-        "favourability": fav,
-        "anomaly": anomaly,
-        "confidence": _sigmoid(jnp.abs(prospectivity - arrays["cut"][0]) / scale),
-        "risk": risk,
-        "spread": spread,
-        "coverage": coverage,
-        "groups": (consensus + 1).astype(jnp.uint8),
-        "quadrants": (1 + (risk > arrays["quadrant"][1]) + 2 * (r < arrays["quadrant"][0])).astype(jnp.uint8),
-        "driver": jnp.where(jnp.isfinite(drive).any(axis=0), drive.argmax(axis=0) + 1, 0).astype(jnp.uint8),
-        "R": r,
-        "V": votes,
-        "M": margin,
-        "surprise": surprise.mean(axis=0),
-    }
-
-
-def _posterior(member: Arrays, latent: jax.Array) -> jax.Array:
-    """Probability of each group [K, n]."""
-    offset = jnp.einsum("kij,kj->ki", member["group_chol"], member["group_mean"])
-    whitened = jnp.einsum("kij,jn->kin", member["group_chol"], latent) - offset[:, :, None]
-    return jax.nn.softmax(member["group_logw"][:, None] - 0.5 * (whitened**2).sum(axis=1), axis=0)
-
-
-def _layer_ranks(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> jax.Array:
-    """Rank of memberships among those of the sample [L, n]; the knots are even, so no search is needed."""
-    last = arrays["layer_rank"].shape[1] - 1
-    place = jnp.where(valid, mu, 0.0) * last
-    before = jnp.clip(place.astype(jnp.int32), 0, last - 1)
-    low, high = (jnp.take_along_axis(arrays["layer_rank"], before + k, axis=1) for k in (0, 1))
-    return low + (high - low) * (place - before)
-
-
-def _ecdf(arrays: Arrays, name: str, values: jax.Array) -> jax.Array:
-    return jnp.interp(values, arrays[f"ecdf_{name}_x"], arrays[f"ecdf_{name}_y"])
+def _chunked(program, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
+    layers, n = mu.shape
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, max(n, 1), CHUNK):  # of no cells one chunk too, for its names, shapes and dtypes
+        size = min(CHUNK, n - start)
+        # Fresh padded arrays each time: jit may alias a host array, so none is reused while its result is pending.
+        x, m = np.zeros((layers, CHUNK), np.float32), np.zeros((layers, CHUNK), bool)
+        x[:, :size], m[:, :size] = mu[:, start : start + size], valid[:, start : start + size]
+        parts.append({name: np.asarray(values)[..., :size] for name, values in program(x, m).items()})
+    return {name: np.concatenate([part[name] for part in parts], axis=-1) for name in parts[0]}

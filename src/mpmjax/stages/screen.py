@@ -1,45 +1,58 @@
-"""screen: one streaming pass over every cell: read -> fuzzify -> encode, decode -> score -> write."""
+"""screen: one streaming pass over every cell: read -> fuzzify -> encode, decode -> score -> write -> maps."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from mpmjax.errors import DataError, MemoryLimitError, ScreenerError, TileError
+from mpmjax.errors import DataError, ScreenerError, TileError
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import Memberships, membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
 from mpmjax.products import PRODUCTS
 from mpmjax.project_sections import StreamSection
-from mpmjax.scoring.drift import Sampled, count_unusual
-from mpmjax.scoring.thresholds import BINS, bin_of
-from mpmjax.stream.files import require_disk
-from mpmjax.stream.prefetch import ordered_map, worker_count
+from mpmjax.scoring.drift import Sampled
+from mpmjax.scoring.tally import Tally
+from mpmjax.stream.engine import Pass
+from mpmjax.stream.manifest import TileRow
+from mpmjax.stream.progress import Progress
 from mpmjax.stream.reader import StackReader
-from mpmjax.stream.store import MapStore, build_cogs
-from mpmjax.stream.tiles import cut
-from mpmjax.types import Evidence, Screener, Screening, Slab, Tile
+from mpmjax.stream.ring import Ring, Slot
+from mpmjax.stream.room import DiskWatch, Room, plan_room
+from mpmjax.stream.tiledmaps import TiledMaps
+from mpmjax.stream.workfolder import WorkFolder
+from mpmjax.types import CellArea, Evidence, Screener, Screening, Slab, Tile
 
-BASE_MEMORY = 1 << 30
-"""What Python, XLA, GDAL and their caches take before the first tile; 0.6 to 0.9 GiB were measured."""
+COUNTED = "screening"
+"""Name of the fact in the manifest that holds what a finished pass counted."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One tile, computed: maps [height, width] in their products' dtypes, and what is counted of it."""
+
+    tile: Tile
+    maps: Mapping[str, np.ndarray]
+    cells: int
+    facts: Mapping[str, Any]
 
 
 def screen(
     screener: Screener,
     evidence: Evidence,
     stream: StreamSection,
-    output: Path,
-    scratch: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    work: WorkFolder,
+    progress: Progress,
 ) -> Screening:
-    """Score every cell of the study area and write the maps of products.PRODUCTS to `output` as COGs.
+    """Score every cell of the study area and write the maps of products.PRODUCTS to the output folder as COGs.
 
-    Args:
-        progress: called with (tiles done, tiles in all).
+    What an earlier run finished here is not done again: tiles of an interrupted one, and of a finished one all that is
+    whole.
 
     Raises:
         MemoryLimitError, DiskError: the work does not fit; said before it starts.
@@ -47,39 +60,74 @@ def screen(
         ScreenerError: the Screener does not say which values it was fitted on.
         DataError: no cell could be scored.
     """
-    workers = require_room(evidence, stream, scratch)
-    fuzzify = TileMemberships(plan_memberships(evidence.layers, screener.memberships), stream.backend)
-    scorer, coverage = Scorer(screener.arrays), float(screener.settings["min_coverage"])
-    sampled = Sampled(screener, evidence.layers)
-    tiles = cut(evidence.grid.shape, stream.tile)
-    area, tally = cell_area(evidence.grid), Tally(len(evidence.layers))
+    room, area = plan_room(evidence, stream), cell_area(evidence.grid)
+    counted = work.manifest.fact(COUNTED)
+    if counted is None or not all(work.finished(f"{product.name}.tif") for product in PRODUCTS):
+        for note in room.notes:
+            progress.say(f"  note: {note}")
+        maps = TiledMaps(work, evidence.grid, PRODUCTS, room.tiles)
+        tally = _score_tiles(_Work(screener, evidence, stream, area), room, maps, work, progress)
+        if not tally.cells:
+            raise DataError(
+                f"No cell of the district has data in at least {screener.settings['min_coverage']:.0%} of the "
+                f"{len(evidence.layers)} layers inside the study area; nothing was scored. Check the layers' extents "
+                "and nodata, and the mask."
+            )
+        counted = tally.record()
+        work.manifest.keep(COUNTED, counted)
+        maps.publish(maps.unfinished(), room.threads.writers)
+    return Tally.of_record(counted).screening(area.unit_km2)
+
+
+def _score_tiles(scoring: _Work, room: Room, maps: TiledMaps, work: WorkFolder, progress: Progress) -> Tally:
+    """Make the tiles that are missing; what was counted of all."""
+    tally, evidence = Tally(len(scoring.evidence.layers)), scoring.evidence
+    watch, ring = DiskWatch(work.scratch, progress.say), Ring(room.threads.slots, evidence.layers, room.most_cells)
     with (
+        progress.tiles(len(room.tiles), evidence.grid.width * evidence.grid.height) as told,
         StackReader(evidence.grid, evidence.layers, evidence.mask) as reader,
-        MapStore(scratch, evidence.grid, PRODUCTS) as store,
     ):
+        for tile, row, found in maps.kept(room.threads.readers):
+            tally.add(found, row.facts["outside"], scoring.area.weights(tile))
+            told.skipped(1, tile.height * tile.width)
 
-        def work(tile: Tile) -> tuple[Tile, np.ndarray, np.ndarray | None, Mapping[str, np.ndarray], np.ndarray]:
+        def read(tile: Tile, slot: Slot) -> Slab:
             try:
-                slab = reader.read(tile)
+                return reader.read(tile, slot)
             except DataError as error:
-                raise TileError(f"{error}\nThe pass stopped at tile {tile.index + 1}; no map was written.") from error
-            scored, maps = score_slab(slab, fuzzify, scorer, coverage)
-            weights = area.weights(tile)
-            return tile, scored, None if weights is None else weights[scored], maps, sampled.outside(slab, scored)
+                raise TileError(
+                    f"{error}\nThe pass stopped at tile {tile.index + 1}; what is finished stays, and the same command "
+                    "goes on from there."
+                ) from error
 
-        for done, (tile, scored, weights, maps, outside) in enumerate(ordered_map(work, tiles, workers), 1):
-            store.write(tile, maps)
-            tally.add(maps["prospectivity"][scored], maps["groups"][scored], weights)
-            tally.add_drift(maps["anomaly"][scored], outside)
-            progress(done, len(tiles))
-    if not tally.cells:
-        raise DataError(
-            f"No cell of the district has data in at least {coverage:.0%} of the {len(evidence.layers)} layers inside "
-            "the study area; nothing was scored. Check the layers' extents and nodata, and the mask."
-        )
-    build_cogs(store, output, PRODUCTS, workers)
-    layers, cells = tally.outside[:-1], int(tally.outside[-1])
-    return Screening(tally.cells, tally.histogram, tally.group_areas, area.unit_km2, layers, cells, tally.unusual)
+        def write(scored: Scored) -> tuple[TileRow, Scored]:
+            return maps.store.write(scored.tile, scored.maps, scored.cells, scored.facts), scored
+
+        left, retries = maps.missing, 0
+        for number, (row, scored) in enumerate(Pass(room.threads, ring, read, scoring, write)(left), 1):
+            maps.add(row)
+            tally.add(scored.maps, row.facts["outside"], scoring.area.weights(scored.tile))
+            watch.wrote(sum(row.sizes), len(left) - number)
+            cells = scored.tile.height * scored.tile.width
+            told.done(cells, cells * scoring.cell_bytes, reader.retries - retries)
+            retries = reader.retries
+    return tally
+
+
+class _Work:
+    """From a slab to maps, for many threads at once."""
+
+    def __init__(self, screener: Screener, evidence: Evidence, stream: StreamSection, area: CellArea) -> None:
+        self.evidence, self.area = evidence, area
+        self.cell_bytes = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
+        self._fuzzify = TileMemberships(plan_memberships(evidence.layers, screener.memberships), stream.backend)
+        self._scorer, self._coverage = Scorer(screener.arrays, stream.backend), float(screener.settings["min_coverage"])
+        self._sampled = Sampled(screener, evidence.layers)
+
+    def __call__(self, slab: Slab) -> Scored:
+        scored, maps = score_slab(slab, self._fuzzify, self._scorer, self._coverage)
+        facts = {"outside": self._sampled.outside(slab, scored).tolist()}
+        return Scored(slab.tile, maps, int(scored.sum()), facts)
 
 
 class TileMemberships:
@@ -104,36 +152,6 @@ class TileMemberships:
         if self._backend in ("auto", "cpu"):
             self._last.memberships = found
         return found.on_host()
-
-
-class Tally:
-    """Counts over the tiles of a pass, in whole numbers: the order of tiles does not matter. As in Screening.
-
-    Args:
-        layers: L.
-    """
-
-    def __init__(self, layers: int) -> None:
-        self.cells = self.unusual = 0
-        self.histogram = np.zeros(BINS, np.int64)
-        self.group_areas = np.zeros(256, np.int64)
-        self.outside = np.zeros(layers + 1, np.int64)
-
-    def add(self, prospectivity: np.ndarray, groups: np.ndarray, weights: np.ndarray | None) -> None:
-        """Count scored cells, [n] each; `weights` are their areas in whole units, None for 1 each."""
-        self.cells += len(groups)
-        self.group_areas += _sums(groups, weights, 256)
-        self.histogram += _sums(bin_of(prospectivity), weights, BINS)
-
-    def add_drift(self, anomaly: np.ndarray, outside: np.ndarray) -> None:
-        """Count scored cells, [n], by their anomaly's rank; `outside` is what Sampled says of the same cells."""
-        self.unusual += count_unusual(anomaly)
-        self.outside += outside
-
-
-def _sums(places: np.ndarray, weights: np.ndarray | None, count: int) -> np.ndarray:
-    """Sums of whole numbers by place, int64 [count]."""
-    return np.bincount(places, weights, minlength=count).astype(np.int64)
 
 
 def score_slab(
@@ -191,32 +209,3 @@ def require_layers(screener: Screener, evidence: Evidence, transforms: Sequence[
 
 def _codes(codes: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
     return {name: [float(value) for value in values] for name, values in sorted(codes.items())}
-
-
-def require_room(evidence: Evidence, stream: StreamSection, scratch: Path) -> int:
-    """Estimate the memory and disk of a screening pass; to be asked before a long fit, not after it.
-
-    Returns:
-        The number of workers: as stated, else as many as there are cores and fit into [stream] max_memory.
-
-    Raises:
-        MemoryLimitError: the tiles that the workers hold do not fit into [stream] max_memory.
-        DiskError: the maps do not fit on the disk of `scratch`.
-    """
-    cells = evidence.grid.width * evidence.grid.height
-    require_disk(scratch, cells * sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS), "screening")
-    layers = len(evidence.layers)
-    raw = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
-    # Raw values and masks, memberships and theirs twice (tile and compacted), maps and scores twice.
-    cell = raw + layers + 2 * 5 * layers + 2 * (sum(np.dtype(p.dtype).itemsize for p in PRODUCTS) + 16)
-    side = min(stream.tile, max(evidence.grid.shape))
-    slots = (stream.max_memory_bytes - BASE_MEMORY) // (cell * side * side)  # one is that of the writer
-    workers = stream.workers or max(1, min(worker_count(None), slots - 1))
-    if slots < workers + 1:
-        needed = BASE_MEMORY + cell * side * side * (workers + 1)
-        raise MemoryLimitError(
-            f"[stream] tile = {stream.tile} with {layers} layers and {workers} workers needs about "
-            f"{needed / 2**30:.1f} GiB, max_memory is {stream.max_memory}. "
-            "Use a smaller tile or fewer workers, or allow more."
-        )
-    return workers

@@ -5,14 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mpmjax.errors import DiskError
-
-SCRATCH = ".mpmjax"
-"""Folder inside an output folder for everything that is not finished."""
 
 
 def publish(temporary: Path, final: Path) -> Path:
@@ -69,26 +64,3 @@ def require_disk(folder: Path, needed: int, what: str) -> None:
             f"{folder}: {what} needs about {needed / 2**30:.1f} GiB of disk, {free / 2**30:.1f} GiB are free. "
             "Free some or choose another --output folder."
         )
-
-
-@contextmanager
-def output_folder(path: Path) -> Iterator[Path]:
-    """Make an output folder and its scratch folder; the scratch folder goes when the work ends, well or not.
-
-    Yields the scratch folder.
-
-    Raises:
-        DiskError: the folder cannot be made or written to.
-    """
-    scratch = path / SCRATCH
-    try:
-        made = not path.exists()
-        scratch.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiskError(f"{path}: cannot be used as output folder: {error.strerror}.") from error
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if made and not any(path.iterdir()):
-            path.rmdir()
