@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasters import UTM, awkward, make_grid, write_on
 from tolerances import assert_same_bits
 
 from mpmjax.errors import DataError
 from mpmjax.stream.prefetch import ordered_map
 from mpmjax.stream.reader import StackReader, block_shapes, gdal_environment, open_raster, undecodable, valid_cells
-from mpmjax.stream.tiles import cut
+from mpmjax.stream.ring import Ring
+from mpmjax.stream.tiles import cut, plan_tiles
 from mpmjax.types import Grid, Layer, Slab, Tile
 
 GRID = make_grid(230, 170)
@@ -75,6 +76,32 @@ def test_the_same_slabs_by_any_tiles_and_threads(stack: tuple, size: int, worker
         for tile, slab in zip(tiles, ordered_map(reader.read, tiles, workers), strict=True):
             assert slab.tile is tile
             assert_slab(slab, *expected)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (100, 37), (170, 230)])
+def test_the_same_slabs_in_the_memory_of_a_slot(stack: tuple, shape: tuple[int, int]) -> None:
+    layers, mask, *expected = stack
+    ring = Ring(2, layers, shape[0] * shape[1])
+    tiles = plan_tiles(GRID.shape, shape[0], [shape], shape[0] * shape[1])
+    with StackReader(GRID, layers, mask) as reader:
+        for tile in tiles:
+            slot = ring.acquire()
+            for array in (*slot.arrays(tile)[0], *slot.arrays(tile)[1:]):
+                array.view(np.uint8)[...] = 1  # what another tile left
+            slab = reader.read(tile, slot)
+            assert_slab(slab, *expected)
+            own = slot.arrays(tile)
+            for found, memory in zip((*slab.values, slab.valid, slab.inside), (*own[0], *own[1:]), strict=True):
+                assert found.ctypes.data == memory.ctypes.data
+            ring.release(slot)
+
+
+def test_without_a_mask_all_of_a_slot_is_inside(stack: tuple) -> None:
+    layers = stack[0]
+    slot, tile = Ring(1, layers, 64).acquire(), Tile(0, 0, 0, 8, 8)
+    slot.arrays(tile)[2][...] = False
+    with StackReader(GRID, layers) as reader:
+        assert reader.read(tile, slot).inside.all()
 
 
 def test_blocks_of_every_band_and_of_the_study_area(stack: tuple, tmp_path: Path) -> None:
@@ -216,7 +243,7 @@ def test_awkward_corrupt() -> None:
 
 
 def test_the_sentence_of_an_undecodable_window() -> None:
-    error = undecodable("cu", "cu.tif", 3, Tile(0, 10, 20, 5, 6), rasterio.errors.RasterioIOError("bad tile"))
+    error = undecodable("cu", "cu.tif", 3, Tile(0, 10, 20, 5, 6), RasterioIOError("bad tile"))
     assert re.fullmatch(
         r"layer 'cu': cu\.tif, band 3, rows 10-14, columns 20-25: cannot be decoded \(bad tile\)\. "
         r"The file is damaged or cut short: fetch it again, or make a new copy with gdal_translate\.",

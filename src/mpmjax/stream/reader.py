@@ -19,6 +19,7 @@ from rasterio.errors import RasterioError
 from mpmjax.errors import DataError
 from mpmjax.reference.presence import present
 from mpmjax.stream.layerfile import window_of
+from mpmjax.stream.ring import Arrays, Slot
 from mpmjax.types import Grid, Layer, Slab, Tile
 
 RASTER_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".asc": "AAIGrid", ".bil": "EHdr", ".flt": "EHdr"}
@@ -110,30 +111,31 @@ class StackReader:
                 dataset.close()
             self._opened.clear()
 
-    def read(self, tile: Tile) -> Slab:
-        """All layers of a tile.
+    def read(self, tile: Tile, slot: Slot | None = None) -> Slab:
+        """All layers of a tile, in fresh arrays or in those of a slot of a Ring made for these layers.
 
         Raises:
             DataError: a block cannot be decoded; names the layer, file, band and window.
         """
+        values, valid, inside = fresh_arrays(self._layers, tile) if slot is None else slot.arrays(tile)
         window = window_of(tile)
-        values, valid = [], np.empty((len(self._layers), tile.height, tile.width), bool)
-        for index, layer in enumerate(self._layers):
+        for layer, raw, there in zip(self._layers, values, valid, strict=True):
             dataset = self._dataset(layer.path)
             try:
-                raw = dataset.read(layer.band, window=window)
+                dataset.read(layer.band, window=window, out=raw)
                 shown = dataset.read_masks(layer.band, window=window) > 0 if layer.masked else True
             except RasterioError as error:
                 raise undecodable(layer.name, layer.source or layer.path, layer.band, tile, error) from error
-            values.append(raw)
-            valid[index] = valid_cells(raw, layer) & shown
-        return Slab(tile, tuple(values), valid, self._inside(tile))
+            np.logical_and(valid_cells(raw, layer), shown, out=there)
+        self._read_inside(tile, inside)
+        return Slab(tile, values, valid, inside)
 
-    def _inside(self, tile: Tile) -> np.ndarray:
+    def _read_inside(self, tile: Tile, inside: np.ndarray) -> None:
         if self._mask is None:
-            return np.ones((tile.height, tile.width), bool)
+            inside[...] = True
+            return
         try:
-            return self._dataset(self._mask).read(1, window=window_of(tile)) > 0
+            np.greater(self._dataset(self._mask).read(1, window=window_of(tile)), 0, out=inside)
         except RasterioError as error:
             raise undecodable("mask", self._mask, 1, tile, error) from error
 
@@ -146,6 +148,13 @@ class StackReader:
             with self._lock:
                 self._opened.append(handles[path])
         return handles[path]
+
+
+def fresh_arrays(layers: Sequence[Layer], tile: Tile) -> Arrays:
+    """Arrays for a tile in memory of their own, as Slot.arrays gives them."""
+    shape = (tile.height, tile.width)
+    values = tuple(np.empty(shape, layer.dtype) for layer in layers)
+    return values, np.empty((len(values), *shape), bool), np.empty(shape, bool)
 
 
 def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: RasterioError) -> DataError:
