@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
-from mpmjax.errors import DataError, ProjectError
-from mpmjax.evidence.sources import require_unchanged, source_files
-from mpmjax.ops.backend import require as require_backend
-from mpmjax.products import CLASSES, PRODUCTS
+from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener, screener_checksum
+from mpmjax.errors import DataError
+from mpmjax.evidence.sources import require_unchanged
+from mpmjax.pipeline_work import OUTPUTS, RECORD, Run, Say, read_record, write_record
 from mpmjax.project import Project, load_project
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums, pa_cut
@@ -32,90 +28,38 @@ from mpmjax.stages.prepare import prepare as lay_on_grid
 from mpmjax.stages.report import report as draw_report
 from mpmjax.stages.rivals import rivals
 from mpmjax.stages.sample import sample
-from mpmjax.stages.screen import require_layers, require_room
+from mpmjax.stages.screen import require_layers
 from mpmjax.stages.screen import screen as screen_tiles
 from mpmjax.stages.targets import targets
-from mpmjax.stages.train import train
 from mpmjax.stages.validate import validate as judge_maps
-from mpmjax.stream.cache import Cache
-from mpmjax.stream.files import output_folder, write_file
-from mpmjax.stream.memory import steady_heap
+from mpmjax.stages.verify import verify as check_files
+from mpmjax.stream.files import write_file
 from mpmjax.stream.reader import gdal_environment
+from mpmjax.stream.room import plan_room, require_space
+from mpmjax.stream.workfolder import WorkFolder, work_folder
 from mpmjax.types import Evidence, Sample, Screener
-
-Say = Callable[[str], None]
-RECORD = "run.json"
-EVIDENCE = "evidence"
-"""Folder of the prepared layers inside an output folder."""
-OUTPUTS = (
-    *(f"{product.name}.{kind}" for product in (*PRODUCTS, CLASSES) for kind in ("tif", "qml")),
-    *("targets.gpkg", ARRAYS, REST, "project.toml"),
-)
-"""What a run leaves besides the report and run.json, which name the checksums of these."""
-
-
-class Run:
-    """One piece of work: its project, its output folder, and what it tells on the way."""
-
-    def __init__(self, project: Project | str | Path, output: str | Path | None, say: Say, command: str) -> None:
-        self.project = project if isinstance(project, Project) else load_project(project)
-        self.output = Path(output) if output is not None else default_output(self.project)
-        self.say, self.command = say, command
-        self.times: dict[str, float] = {}
-        shared = self.project.stream.cache
-        self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
-        require_backend(self.project.stream.backend)
-        self._refuse_inputs_as_outputs()
-
-    def _refuse_inputs_as_outputs(self) -> None:
-        """An output may not take the place of a file that the project reads, nor the cache grow on itself."""
-        written = {(self.output / name).resolve() for name in (*OUTPUTS, "report.html", RECORD)}
-        kept = self.cache.folder.resolve()
-        read = [self.project.path(path) for path in self.project.files]
-        clash = next((p for p in read if p.resolve() in written or kept in p.resolve().parents), None)
-        if clash is not None and kept in clash.resolve().parents:
-            raise ProjectError(
-                f"{clash}: is read by this project and lies in the folder of its prepared layers, {self.cache.folder}. "
-                "Move one of them."
-            )
-        if clash is not None:
-            raise ProjectError(f"{clash}: is read by this project and would be overwritten. Choose another --output.")
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time a stage and say when it is done."""
-        start = time.perf_counter()
-        yield
-        self.times[name] = time.perf_counter() - start
-        self.say(f"{name:<11} {self.times[name]:7.1f} s")
-
-    def tidy(self) -> None:
-        """Remove prepared layers that were not asked for. Not before the work is done: until then an earlier run's are
-        the ones that its run.json tells of. A shared folder is left alone."""
-        if self.project.stream.cache is None:
-            self.cache.prune()
-
-    def progress(self, done: int, total: int) -> None:
-        """A line at every tenth of the tiles."""
-        if total >= 10 and done * 10 // total > (done - 1) * 10 // total and done < total:
-            self.say(f"  screened {done} of {total} tiles")
-
-
-def default_output(project: Project) -> Path:
-    """NAME-output beside the project file NAME.toml."""
-    name = project.file.stem if project.file is not None else project.project.name
-    return project.folder / f"{name}-output"
 
 
 def run(
-    project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None, command: str = ""
+    project: Project | str | Path,
+    output: str | Path | None = None,
+    *,
+    say: Say = lambda line: None,
+    command: str = "",
+    fresh: bool = False,
+    live: TextIO | None = None,
 ) -> dict[str, Any]:
     """Fit on the project's district and screen it.
+
+    What an earlier run of the same project, inputs and code finished in the folder is not done again: an interrupted run
+    goes on, of a finished one that was damaged the damage is repaired, and of a whole one nothing is done.
 
     Args:
         project: a project or the path of its file.
         output: folder of the outputs; default "NAME-output" beside the project file NAME.toml.
         say: gets a line for every stage that is done.
+        fresh: start over, whatever stands in the folder.
+        live: a terminal, which gets a line that is rewritten in place.
 
     Returns:
         The record that run.json holds.
@@ -123,12 +67,16 @@ def run(
     Raises:
         MpmError: a child that says what is wrong and what to do; nothing is left under a final name that is not whole.
     """
-    this = Run(project, output, say, command or "mpmjax.run")
-    with _workspace(this) as scratch:
-        evidence = _prepare(this, scratch)
-        require_room(evidence, this.project.stream, scratch)
-        screener = _fit(this, evidence)
-        return _apply(this, evidence, screener, scratch)
+    this = Run(project, output, say, command or "mpmjax.run", fresh, live)
+    with this.workspace() as work:
+        this.claim(work)
+        finished = _already(this, work)
+        if finished is not None:
+            return finished
+        evidence = _prepare(this, work)
+        _require_room(this, evidence, work)
+        screener = _fitted(this, evidence, work)
+        return _apply(this, evidence, screener, work)
 
 
 def prepare(
@@ -139,22 +87,31 @@ def prepare(
     What was prepared before, from the same sources and parameters, stays as it is. Returns the evidence stack.
     """
     this = Run(project, output, say, "mpmjax.prepare")
-    with _workspace(this) as scratch:
-        evidence = _prepare(this, scratch, maps=False)
+    with this.workspace() as work:
+        evidence = _prepare(this, work, maps=False)
         if not (this.output / RECORD).exists():  # a finished run's run.json tells of other layers there
             this.tidy()
         return evidence
 
 
-def fit(project: Project | str | Path, output: str | Path | None = None, *, say: Say = lambda line: None) -> Screener:
-    """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with."""
-    this = Run(project, output, say, "mpmjax.fit")
-    with _workspace(this) as scratch:
-        evidence = _prepare(this, scratch, maps=False)
-        screener = _fit(this, evidence)
-        require_unchanged(evidence.stamps)
-        (this.output / RECORD).unlink(missing_ok=True)  # the maps of an earlier run are not this Screener's
-        save_screener(screener, this.output)
+def fit(
+    project: Project | str | Path,
+    output: str | Path | None = None,
+    *,
+    say: Say = lambda line: None,
+    fresh: bool = False,
+    live: TextIO | None = None,
+) -> Screener:
+    """Fit only: screener.safetensors and screener.json in `output`, to screen other districts with.
+
+    `run` in the same folder then goes on from there. Arguments as there.
+    """
+    this = Run(project, output, say, "mpmjax.fit", fresh, live)
+    with this.workspace() as work:
+        this.claim(work)
+        if _is_fitted(work):
+            return load_screener(this.output)
+        screener = _fitted(this, _prepare(this, work, maps=False), work)
         this.tidy()
         return screener
 
@@ -166,12 +123,47 @@ def screen(
     *,
     say: Say = lambda line: None,
     command: str = "",
+    fresh: bool = False,
+    live: TextIO | None = None,
 ) -> dict[str, Any]:
-    """Screen a project's district with a Screener fitted elsewhere. Same outputs as `run`."""
-    this = Run(project, output, say, command or "mpmjax.screen")
+    """Screen a project's district with a Screener fitted elsewhere. Same outputs, and same other arguments, as `run`."""
+    this = Run(project, output, say, command or "mpmjax.screen", fresh, live)
     fitted = screener if isinstance(screener, Screener) else load_screener(screener)
-    with _workspace(this) as scratch:
-        return _apply(this, _prepare(this, scratch), fitted, scratch)
+    with this.workspace() as work:
+        checksum = screener_checksum(fitted)
+        own = work.manifest.files().get(REST) == checksum and not fresh  # `fit` made it in this folder
+        this.claim(work) if own else this.claim(work, checksum)
+        finished = _already(this, work)
+        if finished is not None:
+            return finished
+        evidence = _prepare(this, work)
+        require_layers(fitted, evidence, [section.transform for section in this.project.layers])
+        _require_room(this, evidence, work)
+        if not _is_fitted(work):
+            work.add_files(*save_screener(fitted, this.output))
+        return _apply(this, evidence, fitted, work)
+
+
+def verify(output: str | Path, *, say: Say = lambda line: None) -> list[str]:
+    """Hold every file of a run, finished or not, against its checksum. Changes nothing.
+
+    Args:
+        say: gets a line about what was looked at.
+
+    Returns:
+        A sentence for each file that is damaged or gone; none where all is whole.
+
+    Raises:
+        DataError: no run was ever begun in this folder.
+        FolderError: a run is at work there.
+    """
+    output = Path(output)
+    if not output.is_dir():
+        raise DataError(f"{output}: no such folder. Name the output folder of a run.")
+    with gdal_environment(), work_folder(output) as work:
+        found = check_files(work, read_record(output) if (output / RECORD).exists() else None)
+    say(f"{found.checked} files and tiles were held against their checksums.")
+    return list(found.damaged)
 
 
 def validate(
@@ -187,20 +179,19 @@ def validate(
     record, known = read_record(this.output), this.project.validate_
     if known is None:
         raise DataError('No occurrences: add [validate] with occurrences = "file" to the project file.')
-    with _workspace(this) as scratch:
-        evidence, screener = _finished(this, record, scratch)
-        labels = source_files(this.project, [known.occurrences]).sums
-        if all(section.source != known.occurrences for section in this.project.layers):
-            evidence = replace(evidence, inputs={n: d for n, d in evidence.inputs.items() if n not in labels})
+    with this.workspace() as work:
+        evidence, screener = _finished(this, record, work)
+        if this.label_sums:
+            evidence = replace(evidence, inputs={n: d for n, d in evidence.inputs.items() if n not in this.label_sums})
         _refuse_other_inputs(record, evidence)
         if not known.baselines:
             record["times"].pop("baselines", None)  # of an earlier judgement
         record["validation"] = _judge(this, evidence, screener, known, int(record["grid"]["valid_cells"]))
         record["cuts"] = {**record.get("cuts", {}), **pa_cut(record["validation"])}
         record["settings"]["validate"] = known.model_dump(mode="json")
-        record["inputs"] |= labels
+        record["inputs"] |= {n: d for n, d in this.files.sums.items() if n in this.label_sums}
         del this.times["prepare"]  # that of the run stands in the record
-        return _finish(this, record)
+        return _finish(this, record, work)
 
 
 def explain(
@@ -221,16 +212,16 @@ def explain(
     stated = project if isinstance(project, Project) else load_project(project)
     this = Run(stated.model_copy(update={"validate_": None}), output, say, "mpmjax.explain")  # no label is even read
     record = read_record(this.output)
-    with _workspace(this) as scratch:
-        evidence, screener = _finished(this, record, scratch)
+    with this.workspace() as work:
+        evidence, screener = _finished(this, record, work)
         _refuse_other_inputs(record, evidence)
         drawn = _some_cells(this, evidence, screener, ORDINARY)
         return say_why(asked, evidence, screener, drawn, this.output, record)
 
 
-def _finished(this: Run, record: Mapping[str, Any], scratch: Path) -> tuple[Evidence, Screener]:
+def _finished(this: Run, record: Mapping[str, Any], work: WorkFolder) -> tuple[Evidence, Screener]:
     """What the maps of a finished run were made from, if the project still says the same."""
-    evidence, screener = _prepare(this, scratch), load_screener(this.output)
+    evidence, screener = _prepare(this, work), load_screener(this.output)
     require_layers(screener, evidence, [section.transform for section in this.project.layers])
     own = grid_record(evidence.grid)
     if own != {name: record["grid"].get(name) for name in own}:
@@ -249,9 +240,10 @@ def report(output: str | Path) -> Path:
     """Draw the report of a finished run again, from its files. Returns report.html."""
     output = Path(output)
     record = read_record(output)
-    path = _draw(record, output)
-    record["outputs"] |= output_checksums(output, [path])
-    _write_record(record, output)
+    with work_folder(output) as work:
+        path = _draw(record, output)
+        record["outputs"] |= output_checksums(output, [path])
+        write_record(record, work)
     return path
 
 
@@ -274,73 +266,83 @@ def compare(a: str | Path, b: str | Path) -> dict[str, Any]:
         return side_by_side(folders, records)
 
 
-def read_record(output: Path) -> dict[str, Any]:
-    """run.json of a finished run.
-
-    Raises:
-        DataError: there is none, or it is damaged.
-    """
-    path = output / RECORD
+def _already(this: Run, work: WorkFolder) -> dict[str, Any] | None:
+    """The record of a finished run of the same project, if every file of it is whole; else what was finished is told."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(record, dict) or not {"grid", "outputs", "times", "layers"} <= record.keys():
-            raise ValueError("it holds no record")
-        return record
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: not there, so {output} holds no finished run. Run the project first.") from error
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read ({error}). Run the project again.") from error
+        record = read_record(this.output)
+    except DataError:  # not finished, or run.json itself is damaged
+        return None
+    judged = this.project.validate_
+    if record["settings"].get("validate") != (None if judged is None else judged.model_dump(mode="json")) or any(
+        record["inputs"].get(name) != digest for name, digest in this.files.sums.items()
+    ):
+        this.say("The maps were finished before; what judges them has changed.")
+    else:
+        damaged = check_files(work, record).damaged
+        if not damaged:
+            this.say("Finished before, and every file is whole: nothing to do. --fresh starts over.")
+            return record
+        for sentence in damaged:
+            this.say(f"  {sentence}")
+    (this.output / RECORD).unlink()  # until all is whole again the folder holds no finished run
+    return None
 
 
-@contextmanager
-def _workspace(this: Run) -> Iterator[Path]:
-    steady_heap()
-    with gdal_environment(), output_folder(this.output) as scratch:
-        try:
-            yield scratch
-        except BaseException:
-            if this.project.stream.cache is None:
-                this.cache.drop_if_bare()
-            raise
-
-
-def _prepare(this: Run, scratch: Path, *, maps: bool = True) -> Evidence:
-    with this.stage("prepare"):
-        evidence = lay_on_grid(this.project, scratch, this.cache, this.say, maps=maps)
+def _prepare(this: Run, work: WorkFolder, *, maps: bool = True) -> Evidence:
+    with this.progress.stage("prepare"):
+        evidence = lay_on_grid(this.project, this.files, work.scratch, this.cache, this.say, maps=maps)
     for note in evidence.notes:
         this.say(f"  note: {note}")
     return evidence
 
 
+def _require_room(this: Run, evidence: Evidence, work: WorkFolder) -> None:
+    """Asked before a long fit, not after it."""
+    plan_room(evidence, this.project.stream)
+    require_space(evidence, work.scratch)
+
+
+def _is_fitted(work: WorkFolder) -> bool:
+    return work.finished(ARRAYS) and work.finished(REST)
+
+
+def _fitted(this: Run, evidence: Evidence, work: WorkFolder) -> Screener:
+    """The Screener of this project as it stands in the output folder; fitted if it does not."""
+    if not _is_fitted(work):
+        screener = _fit(this, evidence)
+        require_unchanged(evidence.stamps)
+        work.add_files(*save_screener(screener, this.output))
+    return load_screener(this.output)
+
+
 def _fit(this: Run, evidence: Evidence) -> Screener:
     model, workers = this.project.model, this.project.stream.workers
-    with this.stage("sample"):
+    with this.progress.stage("sample"):
         drawn = sample(evidence, model.sample, model.min_coverage, model.seed, workers)
-    with this.stage("fuzzify"):
+    with this.progress.stage("fuzzify"):
         fuzzy = fuzzify(this.project, evidence, drawn)
         weights = layer_weights(evidence.layers, fuzzy)
-    with this.stage("train"):
+    with this.progress.stage("train"):
         ensemble = train(model, fuzzy, workers, weights, this.say)
-    with this.stage("group"):
+    with this.progress.stage("group"):
         grouping = group(model, weights, fuzzy, ensemble)
-    with this.stage("confidence"):
+    with this.progress.stage("confidence"):
         forms = [(section.membership, section.transform) for section in this.project.layers]
         share = this.project.targets.area_share
         return confidence(model, evidence, forms, share, fuzzy, ensemble, grouping)
 
 
-def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> dict[str, Any]:
+def _apply(this: Run, evidence: Evidence, screener: Screener, work: WorkFolder) -> dict[str, Any]:
     project, output = this.project, this.output
     require_layers(screener, evidence, [section.transform for section in project.layers])
-    require_room(evidence, project.stream, scratch)
-    (output / RECORD).unlink(missing_ok=True)  # from here on the folder holds no finished run until it is written again
     forget(output)
-    with this.stage("screen"):
-        screening = screen_tiles(screener, evidence, project.stream, output, scratch, this.progress)
-    with this.stage("targets"):
-        found, thresholds = targets(project.targets, screening, evidence.grid, screener.layer_names, output, scratch)
+    with this.progress.stage("screen"):
+        screening = screen_tiles(screener, evidence, project.stream, work, this.progress)
+    with this.progress.stage("targets"):
+        found, thresholds = targets(
+            project.targets, screening, evidence.grid, screener.layer_names, output, work.scratch
+        )
         deliver(screener, found, evidence.grid, output)
-    save_screener(screener, output)
     copy = output / "project.toml"
     if project.text is None:
         copy.unlink(missing_ok=True)  # of an earlier run
@@ -357,17 +359,17 @@ def _apply(this: Run, evidence: Evidence, screener: Screener, scratch: Path) -> 
     record["inputs"] = dict(evidence.inputs)
     record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])
     this.tidy()
-    return _finish(this, record)
+    return _finish(this, record, work)
 
 
 def _judge(this: Run, evidence: Evidence, screener: Screener, known: ValidateSection, cells: int) -> dict[str, Any]:
     """What the occurrences say of the finished maps; `cells` of them were scored."""
-    with this.stage("validate"):
+    with this.progress.stage("validate"):
         found = judge_maps(evidence, screener, this.output, known.bootstrap, this.project.stream.workers)
     if not known.baselines:
         return found
     draw = partial(_some_cells, this, evidence, screener)
-    with this.stage("baselines"):
+    with this.progress.stage("baselines"):
         return found | rivals(evidence, screener, found["xy"], cells, known.bootstrap, draw)
 
 
@@ -376,13 +378,13 @@ def _some_cells(this: Run, evidence: Evidence, screener: Screener, most: int) ->
     return sample(evidence, min(most, model.sample), coverage, model.seed, this.project.stream.workers)
 
 
-def _finish(this: Run, record: dict[str, Any]) -> dict[str, Any]:
+def _finish(this: Run, record: dict[str, Any], work: WorkFolder) -> dict[str, Any]:
     """The report, and run.json last: where it stands, everything else is whole."""
-    with this.stage("report"):
+    with this.progress.stage("report"):
         path = _draw(record, this.output)
     record["times"] |= {stage: round(seconds, 3) for stage, seconds in this.times.items()}
     record["outputs"] |= output_checksums(this.output, [path])
-    _write_record(record, this.output)
+    write_record(record, work)
     return record
 
 
@@ -393,7 +395,3 @@ def _draw(record: Mapping[str, Any], output: Path) -> Path:
         "times": {stage: seconds for stage, seconds in record["times"].items() if stage != "report"},
     }
     return draw_report({**record, **known}, output)
-
-
-def _write_record(record: Mapping[str, Any], output: Path) -> None:
-    write_file(output / RECORD, json.dumps(record, indent=1, allow_nan=False))

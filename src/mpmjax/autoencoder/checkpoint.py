@@ -31,6 +31,18 @@ def save_screener(screener: Screener, folder: Path) -> tuple[Path, Path]:
     Raises:
         DiskError: a file cannot be written.
     """
+    content, rest = _contents(screener)
+    # The JSON names the checksum of the arrays, so it goes last.
+    return write_file(folder / ARRAYS, content), write_file(folder / REST, rest)
+
+
+def screener_checksum(screener: Screener) -> str:
+    """sha256 of the screener.json that `save_screener` would write, which names that of the arrays."""
+    return hashlib.sha256(_contents(screener)[1].encode()).hexdigest()
+
+
+def _contents(screener: Screener) -> tuple[bytes, str]:
+    """Of screener.safetensors and screener.json."""
     tables = {
         f"membership.{index}.{axis}": knots
         for index, m in enumerate(screener.memberships)
@@ -48,8 +60,7 @@ def save_screener(screener: Screener, folder: Path) -> tuple[Path, Path]:
         "diagnostics": dict(screener.diagnostics),
     }
     rest["checksum"] = _checksum(json.loads(json.dumps(rest, allow_nan=False)))
-    # The JSON names the checksum of the arrays, so it goes last.
-    return write_file(folder / ARRAYS, content), write_file(folder / REST, json.dumps(rest, indent=1, allow_nan=False))
+    return content, json.dumps(rest, indent=1, allow_nan=False)
 
 
 def load_screener(path: str | Path) -> Screener:

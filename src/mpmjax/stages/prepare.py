@@ -20,12 +20,11 @@ from mpmjax.evidence.prepared import HERE, Made, Shelf, grid_ingredients, is_kep
 from mpmjax.evidence.raster.scan import judge
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.raster.warp import exact
-from mpmjax.evidence.sources import circular, require_unchanged, source_files
+from mpmjax.evidence.sources import SourceFiles, circular, require_unchanged
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project
 from mpmjax.stream.cache import Cache
 from mpmjax.stream.files import require_disk
-from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Evidence, Grid, Occurrences, Tile
 
@@ -33,7 +32,13 @@ Say = Callable[[str], None]
 
 
 def prepare(
-    project: Project, scratch: Path, cache: Cache, say: Say = lambda line: None, *, maps: bool = True
+    project: Project,
+    files: SourceFiles,
+    scratch: Path,
+    cache: Cache,
+    say: Say = lambda line: None,
+    *,
+    maps: bool = True,
 ) -> Evidence:
     """Lay every source of the project on one grid.
 
@@ -43,6 +48,7 @@ def prepare(
     here, occurrences included, so that a long run does not fail at its end.
 
     Args:
+        files: checksums of what the project reads.
         scratch: existing folder for what is unfinished.
         say: gets a line for every layer that was made.
         maps: whether maps will follow, for which there must be room on the disk as well.
@@ -51,7 +57,6 @@ def prepare(
         DataError, ProjectError: a source cannot be used; says which and what to do.
         DiskError: the layers do not fit on the disk.
     """
-    files = source_files(project, project.files, worker_count(project.stream.workers))
     own = scratch / "layers"  # a layer may be called "mask" or "prospectivity", as other files of the run are
     own.mkdir(exist_ok=True)
     shelf = Shelf(project, files, cache, own)

@@ -21,7 +21,7 @@ from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import SHARES, threshold_of_share
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster
-from mpmjax.stream.store import MapStore, build_cogs
+from mpmjax.stream.store import MapStore
 from mpmjax.stream.tiles import strips
 from mpmjax.types import Grid, Screening, Target, Tile
 
@@ -67,8 +67,8 @@ def targets(
     cut = threshold_of_share(screening.histogram, section.area_share)
     with ExitStack() as stack:
         datasets = {name: stack.enter_context(open_raster(output / f"{name}.tif")) for name in MAPS}
-        maps = Strips(grid, datasets)
-        components = label(p >= cut for _, (p,) in _write_classes(maps, thresholds, scratch))
+        maps, classes = Strips(grid, datasets), MapStore(scratch, grid, [CLASSES])
+        components = label(p >= cut for _, (p,) in _write_classes(maps, thresholds, classes))
         sums = _sums(maps, components, cut)
         areas = sums.pop("area_km2")
         if section.min_area is None:
@@ -80,15 +80,15 @@ def targets(
         best = np.argsort(-figures["prospectivity"] * figures["confidence"], kind="stable")[: section.max_targets]
         figures = {name: values[best] for name, values in figures.items()}
         found = _describe(maps, components, cut, kept[best], layer_names, figures, scratch)
-    build_cogs(MapStore(scratch, grid, [CLASSES]), output, [CLASSES], 1)
+    classes.publish(CLASSES, output)
     return found, thresholds
 
 
 def _write_classes(
-    maps: Strips, thresholds: Mapping[str, float], scratch: Path
+    maps: Strips, thresholds: Mapping[str, float], store: MapStore
 ) -> Iterator[tuple[Tile, list[np.ndarray]]]:
-    """Pass prospectivity on, strip by strip, writing its area classes on the way."""
-    with MapStore(scratch, maps.grid, [CLASSES]) as store:
+    """Pass prospectivity on, strip by strip, writing its area classes into `store` on the way."""
+    with store:
         for strip, (p,) in maps("prospectivity"):
             classes = np.where(p >= 0, len(thresholds) + 1, 0).astype(np.uint8)
             for number, threshold in enumerate(sorted(thresholds.values(), reverse=True), 1):

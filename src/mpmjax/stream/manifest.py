@@ -34,7 +34,7 @@ class TileRow:
     """A finished tile.
 
     Attributes:
-        index: Tile.index.
+        index: Tile.index; window: its first row and column, height and width.
         sizes: bytes of the parts of its file, in their order.
         sha256: of its file.
         cells: number of cells that were scored.
@@ -43,6 +43,7 @@ class TileRow:
     """
 
     index: int
+    window: tuple[int, int, int, int]
     sizes: tuple[int, ...]
     sha256: str
     cells: int
@@ -81,7 +82,7 @@ class Manifest:
         """All finished tiles by index; rows that are damaged are left out."""
         found = {}
         for index, value in self._rows("tiles", "number"):
-            lists = {name: tuple(value[name]) for name in ("sizes", "crcs")}
+            lists = {name: tuple(value[name]) for name in ("window", "sizes", "crcs")}
             found[int(index)] = TileRow(**{**value, **lists})
         return found
 

@@ -72,6 +72,7 @@ class TileStore:
         content = b"".join(parts)
         row = TileRow(
             index=tile.index,
+            window=(tile.row, tile.col, tile.height, tile.width),
             sizes=tuple(map(len, parts)),
             sha256=hashlib.sha256(content).hexdigest(),
             cells=cells,
