@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mpmjax.cli_stop import MESSAGE, stopping
 from mpmjax.errors import MpmError
 
 PROJECT = click.argument("project", type=click.Path(path_type=Path))
@@ -27,7 +28,7 @@ def cli() -> None:
     """Screen large areas for mineral deposits without labels.
 
     Exit status: 0 ok, 1 warnings under --strict, 2 usage, project file or data, 3 some tiles failed, 4 disk, 5 memory,
-    130 stopped.
+    130 stopped (143 by SIGTERM, 129 by SIGHUP).
     """
 
 
@@ -180,18 +181,19 @@ def explain(
 
 def main() -> None:
     """Entry point: an MpmError becomes its sentence and its exit status; anything else is a bug and shows itself."""
-    try:
-        # click by itself would end an interrupted run with status 1, as one with warnings.
-        sys.exit(cli(prog_name="mpmjax", standalone_mode=False))
-    except MpmError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_status)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        click.echo("Stopped. Start it again when you like; nothing unfinished stands under a final name.", err=True)
-        sys.exit(130)
+    with stopping():
+        try:
+            # click by itself would end an interrupted run with status 1, as one with warnings.
+            sys.exit(cli(prog_name="mpmjax", standalone_mode=False))
+        except MpmError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_status)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:  # an interrupt that was no signal to this thread
+            click.echo(MESSAGE, err=True)
+            sys.exit(130)
 
 
 def _folder(project: Path, output: Path | None) -> Path:
