@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -19,6 +19,7 @@ OUTPUT = click.option(
     type=click.Path(path_type=Path),
     help="Folder of the outputs. Default: NAME-output beside NAME.toml.",
 )
+FRESH = click.option("--fresh", is_flag=True, help="Start over, whatever stands in the output folder.")
 STRICT = click.option("--strict", is_flag=True, help="Exit with status 1 when there are warnings.")
 
 
@@ -80,25 +81,28 @@ def prepare(project: Path, output: Path | None) -> None:
 @cli.command()
 @PROJECT
 @OUTPUT
+@FRESH
 @STRICT
-def run(project: Path, output: Path | None, strict: bool) -> None:
-    """Fit on a district and screen it: maps, ranked targets, report."""
+def run(project: Path, output: Path | None, fresh: bool, strict: bool) -> None:
+    """Fit on a district and screen it: maps, ranked targets, report.
+
+    Started again, it goes on where it was stopped, and repairs what was damaged since.
+    """
     from mpmjax import pipeline
 
-    record = pipeline.run(project, output, say=_say, command=f"mpmjax run {project}")
-    _show(record, _folder(project, output))
-    if record["warnings"] and strict:
-        sys.exit(1)
+    record = pipeline.run(project, output, say=_say, command=f"mpmjax run {project}", fresh=fresh, live=_terminal())
+    _end(record, _folder(project, output), strict)
 
 
 @cli.command()
 @PROJECT
 @OUTPUT
-def fit(project: Path, output: Path | None) -> None:
+@FRESH
+def fit(project: Path, output: Path | None, fresh: bool) -> None:
     """Fit only: a Screener to screen other districts with."""
     from mpmjax import pipeline
 
-    pipeline.fit(project, output, say=_say)
+    pipeline.fit(project, output, say=_say, fresh=fresh, live=_terminal())
     click.echo(f"Screener in {_folder(project, output)}")
 
 
@@ -108,12 +112,30 @@ def fit(project: Path, output: Path | None) -> None:
     "--screener", "-s", type=click.Path(path_type=Path), required=True, help="Folder or file that `mpmjax fit` wrote."
 )
 @OUTPUT
-def screen(project: Path, screener: Path, output: Path | None) -> None:
-    """Screen a district with a Screener fitted elsewhere."""
+@FRESH
+@STRICT
+def screen(project: Path, screener: Path, output: Path | None, fresh: bool, strict: bool) -> None:
+    """Screen a district with a Screener fitted elsewhere. Started again, it goes on as `run` does."""
     from mpmjax import pipeline
 
-    record = pipeline.screen(project, screener, output, say=_say, command=f"mpmjax screen {project}")
-    _show(record, _folder(project, output))
+    record = pipeline.screen(
+        project, screener, output, say=_say, command=f"mpmjax screen {project}", fresh=fresh, live=_terminal()
+    )
+    _end(record, _folder(project, output), strict)
+
+
+@cli.command()
+@click.argument("output", type=click.Path(path_type=Path))
+def verify(output: Path) -> None:
+    """Hold every file of a run, finished or not, against its checksum. Exit status 4 where one is damaged."""
+    from mpmjax import pipeline
+
+    damaged = pipeline.verify(output, say=_say)
+    for sentence in damaged:
+        click.echo(f"Damaged: {sentence}", err=True)
+    if damaged:
+        sys.exit(4)
+    click.echo(f"{output}: every file is whole.")
 
 
 @cli.command()
@@ -198,6 +220,20 @@ def main() -> None:
 
 def _folder(project: Path, output: Path | None) -> Path:
     return output or project.absolute().parent / f"{project.stem}-output"
+
+
+def _terminal() -> TextIO | None:
+    """Where a line can be rewritten in place, if messages go to a terminal."""
+    return sys.stderr if sys.stderr.isatty() else None
+
+
+def _end(record: dict[str, Any], output: Path, strict: bool) -> None:
+    """Show a finished run, and exit with the status that it deserves."""
+    _show(record, output)
+    if record["unreadable"]:
+        sys.exit(3)
+    if record["warnings"] and strict:
+        sys.exit(1)
 
 
 def _say(line: str) -> None:

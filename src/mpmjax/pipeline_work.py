@@ -24,11 +24,10 @@ from mpmjax.stream.memory import steady_heap
 from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.progress import Progress
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.stream.workfolder import WorkFolder, work_folder
+from mpmjax.stream.workfolder import FINGERPRINT, LOG, SCRATCH, WorkFolder, work_folder
 
 Say = Callable[[str], None]
 RECORD = "run.json"
-LOG = "log.jsonl"
 EVIDENCE = "evidence"
 """Folder of the prepared layers inside an output folder."""
 OUTPUTS = (
@@ -36,6 +35,9 @@ OUTPUTS = (
     *("targets.gpkg", ARRAYS, REST, "project.toml"),
 )
 """What a run leaves besides the report and run.json, which name the checksums of these."""
+
+FITTED_HERE = {"fitted": "here"}
+"""In place of a Screener's checksum where it follows from the rest."""
 
 COMPUTING = ("jax", "jaxlib", "flax", "optax", "scikit-learn")
 """Libraries, besides those that prepared layers come from, on which the bytes of the outputs depend."""
@@ -62,7 +64,7 @@ class Run:
         self.project = project if isinstance(project, Project) else load_project(project)
         self.output = Path(output) if output is not None else default_output(self.project)
         self.command, self.fresh = command, fresh
-        self.progress = Progress(say, self.output / LOG, live)
+        self.progress = Progress(say, self.output / SCRATCH / LOG, live)
         shared = self.project.stream.cache
         self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
         require_backend(self.project.stream.backend)
@@ -92,21 +94,25 @@ class Run:
                     self.cache.drop_if_bare()
                 raise
 
-    def claim(self, work: WorkFolder, screener: str = "fitted here") -> None:
+    def claim(self, work: WorkFolder, screener: str | None = None) -> None:
         """Go on with what was begun in the folder, or begin.
 
         Args:
-            screener: what the maps are made with, in a word or a checksum.
+            screener: checksum of the Screener that the maps are made with; None for one that is fitted here.
 
         Raises:
             FolderError: what was begun there is something else.
         """
-        if work.claim(self._fingerprint(screener), self.fresh):
+        begun = work.manifest.fact(FINGERPRINT) or {}
+        if begun.get("Screener") == FITTED_HERE and work.manifest.files().get(REST) == screener:
+            screener = None  # the one that `fit` left in this very folder
+        made_with = FITTED_HERE if screener is None else {"sha256": screener}
+        if work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh):
             return
         (self.output / RECORD).unlink(missing_ok=True)  # of an earlier run: what it tells of is going to be replaced
 
-    def _fingerprint(self, screener: str) -> dict[str, dict[str, Any]]:
-        """Everything that the maps follow from. How the work is cut, and what judges it, is not."""
+    def _fingerprint(self) -> dict[str, dict[str, Any]]:
+        """Everything that the maps follow from, but the Screener: not how the work is cut, nor what judges it."""
         sections = json.loads(
             self.project.model_dump_json(by_alias=True, exclude={"folder", "file", "text", "stream", "validate_"})
         )
@@ -124,7 +130,6 @@ class Run:
             "project": stated,
             "input": {name: digest for name, digest in self.files.sums.items() if name not in self.label_sums},
             "code": code(),
-            "Screener": {"checksum": screener},
         }
 
     @property
@@ -138,7 +143,7 @@ class Run:
 
     def _refuse_inputs_as_outputs(self) -> None:
         """An output may not take the place of a file that the project reads, nor the cache grow on itself."""
-        written = {(self.output / name).resolve() for name in (*OUTPUTS, "report.html", RECORD, LOG)}
+        written = {(self.output / name).resolve() for name in (*OUTPUTS, "report.html", RECORD)}
         kept = self.cache.folder.resolve()
         read = [self.project.path(path) for path in self.project.files]
         clash = next((p for p in read if p.resolve() in written or kept in p.resolve().parents), None)

@@ -3,10 +3,11 @@
     order of tiles -> [readers] -> [compute] -> [writers] -> what was written, to the caller's thread
 
 Reading, computing and encoding let go of the GIL, so that a stage waits only where it has nothing to do: the pass takes
-as long as its slowest stage, or as all cores are busy. What is under way is bounded: a reader takes one of a fixed number
-of slots before it reads (stream/ring.py), and the slot comes free when the tile's result is ready, not when the work on
-it was handed over: a device, and XLA on the CPU too, may still be reading host memory that a caller thinks is done with.
-Finished results wait in a queue as long as there are writers. So memory is flat, and a slow stage slows those before it.
+as long as its slowest stage, or as all cores are busy. What is under way is bounded: a reader takes one of a fixed
+number of slots before it reads (stream/ring.py), and the slot comes free when the tile's result is ready, not when the
+work on it was handed over: a device, and XLA on the CPU too, may still be reading host memory that a caller thinks is
+done with. Finished results wait in a queue as long as there are writers. So memory is flat, and a slow stage slows
+those before it.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ class Pass(Generic[Item, Read, Result, Written]):
             stage()
         except (_Stopped, RingClosed):
             return
-        except BaseException as error:  # raised again in the caller's thread
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             with self._lock:
                 self._failure = self._failure or error
             self._stop.set()

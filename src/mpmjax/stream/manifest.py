@@ -1,8 +1,8 @@
 """What a run has finished: one row a tile, one a file, in a small SQLite file that one thread writes.
 
-A row is written when what it tells of is on the disk under its final name, so a row that is there can be relied on, and one
-that was lost only means that a tile is made again. Every row carries a checksum of itself: SQLite finds a damaged page,
-but not a bit that flipped inside a value.
+A row is written when what it tells of is on the disk under its final name, so a row that is there can be relied on, and
+one that was lost only means that a tile is made again. Every row carries a checksum of itself: SQLite finds a damaged
+page, but not a bit that flipped inside a value.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ NAME = "manifest.sqlite"
 FORMAT = 1
 """Of the tables and of the tile files. A manifest of another format is one that is not there."""
 
-TABLES = """
-create table if not exists facts (name text primary key, value text not null, checksum text not null);
-create table if not exists tiles (number integer primary key, value text not null, checksum text not null);
-create table if not exists files (name text primary key, value text not null, checksum text not null);
+TABLE = """
+create table rows (kind text, name text, value text not null, checksum text not null, primary key (kind, name))
+without rowid
 """
+FACT, TILE, FILE = "fact", "tile", "file"
+"""Kinds of rows."""
 
 
 @dataclass(frozen=True)
@@ -72,58 +73,52 @@ class Manifest:
 
     def fact(self, name: str) -> Any:
         """A plain value that was kept under this name, None where there is none or it is damaged."""
-        return next((value for _, value in self._rows("facts", "name", name)), None)
+        return dict(self._rows(FACT)).get(name)
 
     def keep(self, name: str, value: Any) -> None:
         """Keep a plain value (for JSON) under a name."""
-        self._put("facts", name, value)
+        self._put(FACT, name, value)
 
     def tiles(self) -> dict[int, TileRow]:
-        """All finished tiles by index; rows that are damaged are left out."""
+        """All finished tiles by index, in its order; rows that are damaged are left out."""
         found = {}
-        for index, value in self._rows("tiles", "number"):
+        for name, value in self._rows(TILE):
             lists = {name: tuple(value[name]) for name in ("window", "sizes", "crcs")}
-            found[int(index)] = TileRow(**{**value, **lists})
-        return found
+            found[int(name)] = TileRow(**{**value, **lists})
+        return dict(sorted(found.items()))
 
     def add_tile(self, row: TileRow) -> None:
         """A tile is finished: its file is on the disk."""
-        self._put("tiles", row.index, asdict(row))
+        self._put(TILE, str(row.index), asdict(row))
 
     def forget_tiles(self) -> None:
         """No tile is finished."""
-        self._change("delete from tiles")
+        self._change("delete from rows where kind = ?", (TILE,))
 
     def files(self) -> dict[str, str]:
         """sha256 of finished files by name."""
-        return {str(name): str(value) for name, value in self._rows("files", "name")}
+        return dict(self._rows(FILE))
 
     def add_file(self, name: str, sha256: str) -> None:
         """A file is finished: it stands under its name."""
-        self._put("files", name, sha256)
-
-    def forget_file(self, name: str) -> None:
-        self._change("delete from files where name = ?", (name,))
+        self._put(FILE, name, sha256)
 
     def clear(self) -> None:
         """Nothing is finished."""
-        for table in ("facts", "tiles", "files"):
-            self._change(f"delete from {table}")
+        self._change("delete from rows", ())
 
-    def _rows(self, table: str, key: str, only: str | None = None) -> Iterator[tuple[Any, Any]]:
-        where, values = ("", ()) if only is None else (f" where {key} = ?", (only,))
+    def _rows(self, kind: str) -> Iterator[tuple[str, Any]]:
         with self._ready() as connection:
-            rows = connection.execute(f"select {key}, value, checksum from {table}{where} order by {key}", values)
-            found = rows.fetchall()
+            found = connection.execute("select name, value, checksum from rows where kind = ?", (kind,)).fetchall()
         for name, value, checksum in found:
-            if checksum == _checksum(table, name, value):
+            if checksum == _checksum(kind, name, value):
                 yield name, json.loads(value)
 
-    def _put(self, table: str, name: str | int, value: Any) -> None:
+    def _put(self, kind: str, name: str, value: Any) -> None:
         text = json.dumps(value, allow_nan=False)
-        self._change(f"insert or replace into {table} values (?, ?, ?)", (name, text, _checksum(table, name, text)))
+        self._change("insert or replace into rows values (?, ?, ?, ?)", (kind, name, text, _checksum(kind, name, text)))
 
-    def _change(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+    def _change(self, statement: str, values: tuple[str, ...]) -> None:
         with self._ready() as connection, connection:
             connection.execute(statement, values)
 
@@ -155,7 +150,7 @@ class Manifest:
             path.unlink(missing_ok=True)
         connection = sqlite3.connect(self.path, isolation_level="IMMEDIATE", check_same_thread=False)
         _steady(connection)
-        connection.executescript(f"{TABLES} pragma user_version = {FORMAT};")
+        connection.executescript(f"begin; {TABLE}; pragma user_version = {FORMAT}; commit;")
         return connection
 
 
@@ -177,5 +172,5 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     )
 
 
-def _checksum(table: str, name: str | int, value: str) -> str:
-    return hashlib.sha256(f"{table}\0{name}\0{value}".encode()).hexdigest()
+def _checksum(kind: str, name: str, value: str) -> str:
+    return hashlib.sha256(f"{kind}\0{name}\0{value}".encode()).hexdigest()

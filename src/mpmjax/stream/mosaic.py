@@ -1,14 +1,16 @@
 """Cloud-optimised GeoTIFFs (COGs) of finished tiles: joined where they stand, written by GDAL, and read back.
 
 A corrupt tile would go through unnoticed, so only tiles that were just held against the manifest are joined, and of the
-COG every tile's pixels are held against the manifest again. Its bytes depend on the cells alone: not on tiles or workers.
+COG every tile's pixels are held against the manifest again. Its bytes depend on the cells alone, not on tiles or
+workers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 import rasterio
 import rasterio.shutil
@@ -27,7 +29,9 @@ BLOCK = 512
 GDAL_TYPES = {"float32": "Float32", "uint8": "Byte", "int32": "Int32"}
 
 
-def join_tiles(store: TileStore, tiles: Sequence[Tile], rows: Mapping[int, TileRow], grid: Grid, product: Product) -> Path:
+def join_tiles(
+    store: TileStore, tiles: Sequence[Tile], rows: Mapping[int, TileRow], grid: Grid, product: Product
+) -> Path:
     """A virtual mosaic (VRT) of one product in the store's folder: a VRT a row of tiles, and one of all rows.
 
     GDAL looks through all sources of a VRT for every block it reads; in two steps that are few.
@@ -42,14 +46,13 @@ def join_tiles(store: TileStore, tiles: Sequence[Tile], rows: Mapping[int, TileR
         for tile in line:
             sizes = rows[tile.index].sizes
             inside = f"/vsisubfile/{sum(sizes[:part])}_{sizes[part]},{store.path(tile.index).absolute()}"
-            sources.append(_source(inside, band, product, tile, Tile(0, 0, tile.col, tile.height, tile.width)))
+            sources.append(_source(inside, band, product, replace(tile, row=0)))
         path = store.folder / f"{product.name}.{number}.vrt"
         write_file(path, _vrt(grid.width, line[0].height, "", product, sources))
-        whole = Tile(0, 0, 0, line[0].height, grid.width)
-        lines.append(_source(str(path.absolute()), 1, product, whole, Tile(0, line[0].row, 0, whole.height, whole.width)))
-    place = f"<SRS>{escape(rasterio.CRS.from_user_input(grid.crs).to_wkt())}</SRS>" + (
-        f"<GeoTransform>{', '.join(map(repr, grid.transform.to_gdal()))}</GeoTransform>"
-    )
+        whole = Tile(0, line[0].row, 0, line[0].height, grid.width)
+        lines.append(_source(str(path.absolute()), 1, product, whole))
+    crs, corner = rasterio.CRS.from_user_input(grid.crs).to_wkt(), ", ".join(map(repr, grid.transform.to_gdal()))
+    place = f"<SRS>{escape(crs)}</SRS><GeoTransform>{corner}</GeoTransform>"
     path = store.folder / f"{product.name}.vrt"
     return write_file(path, _vrt(grid.width, grid.height, place, product, lines))
 
@@ -63,12 +66,13 @@ def _vrt(width: int, height: int, place: str, product: Product, sources: Iterabl
     )
 
 
-def _source(path: str, band: int, product: Product, size: Tile, at: Tile) -> str:
+def _source(path: str, band: int, product: Product, at: Tile) -> str:
     """A source of a VRT; its size and type are stated, so that GDAL opens none before it reads it."""
+    kind = f'DataType="{GDAL_TYPES[product.dtype]}" BlockXSize="{BLOCK}" BlockYSize="{BLOCK}"'
     return (
         f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(path)}</SourceFilename>'
-        f"<SourceBand>{band}</SourceBand><SourceProperties RasterXSize={quoteattr(str(size.width))} "
-        f'RasterYSize="{size.height}" DataType="{GDAL_TYPES[product.dtype]}" BlockXSize="{BLOCK}" BlockYSize="{BLOCK}"/>'
+        f"<SourceBand>{band}</SourceBand>"
+        f'<SourceProperties RasterXSize="{at.width}" RasterYSize="{at.height}" {kind}/>'
         f'<SrcRect xOff="0" yOff="0" xSize="{at.width}" ySize="{at.height}"/>'
         f'<DstRect xOff="{at.col}" yOff="{at.row}" xSize="{at.width}" ySize="{at.height}"/></SimpleSource>'
     )

@@ -1,8 +1,8 @@
 """The maps of a pass while it goes on: which tiles are finished, which are to be made, and the COGs when all are.
 
 A tile counts as finished if its row is in the manifest and its file is what the row says. Where the COGs stand already
-and the tile files are gone, tiles are taken back from the pixels of the COGs, which are held against the same rows: so a
-damaged map costs the tiles that it shows the damage in, and no others.
+and the tile files are gone, tiles are taken back from the pixels of the COGs, which are held against the same rows: so
+a damaged map costs the tiles that it shows the damage in, and no others.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class TiledMaps:
         shapes = sorted({(tile.height, tile.width) for tile in tiles})
         cut = [[p.name for p in products], grid.width, grid.height, list(map(list, shapes))]
         if work.manifest.fact(CUT) != cut:
-            self.store.clear()
+            self.store.remove()
             work.manifest.forget_tiles()
             work.manifest.keep(CUT, cut)
+        self.store.make()
         self.rows = work.manifest.tiles()
 
     @property
@@ -99,7 +100,7 @@ class TiledMaps:
 
         for path in ordered_map(build, products, workers, ahead=0):
             self._work.add_files(path)
-        self.store.clear()
+        self.store.remove()
 
     def _require_whole(self, workers: int) -> None:
         def check(tile: Tile) -> bool:

@@ -1,7 +1,8 @@
 """An output folder while something works in it: locked, with a folder for what is not finished, and a manifest.
 
-`.mpmjax` in the output folder holds the lock, the manifest, finished tiles, and scratch files. A run that ends early leaves
-manifest and tiles, from which the next one goes on; one that finishes leaves the manifest, by which `verify` and repairs go.
+`.mpmjax` in the output folder holds the lock, the manifest, finished tiles, and scratch files. A run that ends early
+leaves manifest and tiles, from which the next one goes on; one that finishes leaves the manifest, by which `verify` and
+repairs go, and the log.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from mpmjax.stream.tilestore import FOLDER
 SCRATCH = ".mpmjax"
 """Folder inside an output folder for everything that is not finished, and for what knows what is."""
 
-LOCK = "lock"
-KEPT = (LOCK, NAME, f"{NAME}-journal", FOLDER)
+LOCK, LOG = "lock", "log.jsonl"
+KEPT = (LOCK, LOG, NAME, f"{NAME}-journal", FOLDER)
 """What in it outlives the work."""
 
 FINGERPRINT = "fingerprint"
@@ -144,9 +145,9 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
 
 
 def _leave(scratch: Path, manifest: Manifest) -> None:
-    """Nothing unfinished stays, and nothing at all where nothing was begun."""
+    """Nothing unfinished stays, and nothing at all where nothing was finished."""
     _sweep(scratch)
-    if not (scratch / NAME).exists() or manifest.fact(FINGERPRINT) is None:
+    if not (scratch / NAME).exists() or not (manifest.tiles() or manifest.files()):
         manifest.close()
         shutil.rmtree(scratch, ignore_errors=True)
 
