@@ -124,6 +124,9 @@ class StreamSection(Section):
     backend: Literal["auto", "cpu", "cuda", "jax", "numpy"] = Field(
         default="auto", description="what computes memberships; one that is named and cannot be used is an error"
     )
+    on_error: Literal["stop", "nodata"] = Field(
+        default="stop", description="blocks of a raster that cannot be decoded: stop, or count them as missing"
+    )
     cache: File | None = Field(
         default=None, description="folder of prepared layers, to share between runs; default: evidence/ in the output"
     )

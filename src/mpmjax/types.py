@@ -192,7 +192,7 @@ class Evidence:
 
     `provenance` has a record a layer: checksums and cells of its source, method and parameters; `inputs` the checksums
     of all files that were read, by name; both are plain values for run.json. `stamps` are sizes and times of change of
-    these files when they were read, by path.
+    these files when they were read, by path. `on_error` is the project's, for whoever reads the layers.
     """
 
     grid: Grid
@@ -203,6 +203,7 @@ class Evidence:
     provenance: tuple[Mapping[str, Any], ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
     stamps: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
+    on_error: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -214,12 +215,14 @@ class Slab:
         values: L arrays [height, width] in the dtype of their file.
         valid: bool [L, height, width]; False where the layer is missing.
         inside: bool [height, width]; the study area.
+        unreadable: blocks that the tile touches and that could not be decoded (stream/unreadable.py).
     """
 
     tile: Tile
     values: tuple[np.ndarray, ...]
     valid: np.ndarray
     inside: np.ndarray
+    unreadable: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,12 +233,14 @@ class Sample:
         values: float64 [n, L], scaled units, NaN where missing.
         rows, cols: int64 [n].
         cells_seen: valid cells met while drawing (all of them, or those of the blocks that were read).
+        unreadable: as in Slab, of the blocks that were read.
     """
 
     values: np.ndarray
     rows: np.ndarray
     cols: np.ndarray
     cells_seen: int
+    unreadable: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -355,10 +360,8 @@ class Screener:
     """Everything that screening needs: memberships and the arrays of reference/lstm.py.
 
     Attributes:
-        layers: one record a layer: name, role, direction, weight.
-        memberships: L fitted memberships, same order.
-        arrays: float32/int32 arrays by name, as reference/lstm.py documents them.
-        settings: numbers that are not arrays: min_coverage, seed.
+        layers: one record a layer: name, role, direction, weight; memberships: L fitted ones, same order.
+        arrays: float32/int32 by name, as in reference/lstm.py; settings: min_coverage and seed.
         diagnostics: loss curves, criteria of the number of groups, sample size; for the report only.
     """
 

@@ -123,7 +123,7 @@ def _read(
     empty = np.zeros(0, np.int64)
     bare = np.zeros((0, layers))
     found, inside = [(empty, empty, bare, bare.astype(np.float32), bare > 0, empty.astype(np.uint8))], False
-    with StackReader(evidence.grid, (*evidence.layers, *maps), evidence.mask) as reader:
+    with StackReader(evidence.grid, (*evidence.layers, *maps), evidence.mask, evidence.on_error) as reader:
         for tile, chosen in parts:
             slab = reader.read(tile)
             inside |= bool((slab.inside & chosen).any())

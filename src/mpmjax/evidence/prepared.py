@@ -17,7 +17,7 @@ from rasterio.crs import CRS
 
 from mpmjax.evidence.layer import derived_layer, raster_layer
 from mpmjax.evidence.raster.scan import RasterFacts, scan
-from mpmjax.evidence.raster.source import RasterSource, inspect_raster
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
 from mpmjax.evidence.raster.warp import align, choose_resampling
 from mpmjax.evidence.sources import SourceFiles, require_unchanged
 from mpmjax.evidence.valuetable import read_value_table
@@ -26,6 +26,7 @@ from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import Category
 from mpmjax.stream.cache import Cache, Entry, Ingredients, Record
+from mpmjax.stream.unreadable import forgiving, told, windows
 from mpmjax.types import Grid, Layer
 
 HERE = "{source}"
@@ -102,10 +103,11 @@ def look(shelf: Shelf, section: LayerSection) -> tuple[RasterSource, RasterFacts
 
     def make() -> dict[str, Any]:
         source = inspect_raster(path, section.name, band=section.band, crs=section.crs, nodata=section.nodata)
-        return {"source": _source_record(source), "facts": _facts_record(scan(source, raster_layer(section, source)))}
+        facts = scan(source, raster_layer(section, source), shelf.project.stream.on_error)
+        return {"source": _source_record(source), "facts": _facts_record(facts)}
 
     keys = section.model_dump(include={"band", "crs", "nodata", "valid_range"})
-    record = shelf.record(section.name, [section.source], {"step": "look", **keys}, make).record
+    record = shelf.record(section.name, [section.source], {"step": "look", **keys, **_on_error(shelf)}, make).record
     return _source_of(record["source"], section.name, path), _facts_of(record["facts"])
 
 
@@ -115,14 +117,18 @@ def is_kept(shelf: Shelf, section: LayerSection, source: RasterSource | None, gr
         return shelf.find(section.name, [section.source], _derived_ingredients(section, grid)) is not None
     if source.lies_on(grid):
         return True
-    return shelf.find(section.name, [section.source], _warped_ingredients(section, source, grid)) is not None
+    return shelf.find(section.name, [section.source], _warped_ingredients(shelf, section, source, grid)) is not None
 
 
-def lay(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -> Made:
+def lay(shelf: Shelf, section: LayerSection, source: RasterSource, facts: RasterFacts, grid: Grid) -> Made:
     """A raster layer on the grid: the file itself where it lies there, else a warped copy.
 
+    Blocks that are missing because they cannot be decoded are in its notes and under "unreadable" in its provenance:
+    for a file that is read as it is, those that the look at its values met.
+
     Raises:
-        DataError: a block of the source cannot be decoded, or a value table cannot be used.
+        DataError: a block of the source cannot be decoded, as far as [stream] on_error = "stop", or a value table
+            cannot be used.
         DiskError: the copy cannot be written.
     """
     layer = raster_layer(section, source, _codes(shelf, section))
@@ -132,16 +138,28 @@ def lay(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -
         **({"valid_range": list(section.valid_range)} if section.valid_range else {}),
     }
     if source.lies_on(grid):
-        return Made(layer, {**about, "method": "as it is", "prepared": None}, (), None)
+        about |= {"method": "as it is", "prepared": None}
+        return Made(layer, *_with_losses(about, source, facts.unreadable), None)
     how = choose_resampling(source, grid, section.role, section.resampling)
 
     def make(out: Path) -> dict[str, Any]:
-        return {"dtype": align(source, grid, layer, how, out.parent).dtype}
+        bad = forgiving(shelf.project.stream.on_error)
+        return {"dtype": align(source, grid, layer, how, out.parent, bad).dtype, "unreadable": windows(bad)}
 
-    entry, seconds = _raster(shelf, section, _warped_ingredients(section, source, grid), make)
+    entry, seconds = _raster(shelf, section, _warped_ingredients(shelf, section, source, grid), make)
     # NaN is missing in the copy. The range was looked at before warping: a mean may leave it by a rounding.
     laid = _at(layer, entry, nodata=None, masked=False, valid_range=None)
-    return Made(laid, {**about, "method": how, "prepared": _file(entry)}, (), seconds)
+    about |= {"method": how, "prepared": _file(entry)}
+    return Made(laid, *_with_losses(about, source, entry.record["unreadable"]), seconds)
+
+
+def _with_losses(
+    about: dict[str, Any], source: RasterSource, blocks: Sequence[Sequence[int]]
+) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Provenance and notes of a layer; `blocks` (row, column, height, width in the source) are missing in it."""
+    records = [{key: int(block[i]) for i, key in enumerate(("row", "col", "height", "width"))} for block in blocks]
+    notes = tuple(told(unreadable_blocks(source, blocks)))
+    return about | ({"unreadable": records} if records else {}), notes
 
 
 def lay_features(shelf: Shelf, section: LayerSection, grid: Grid) -> Made:
@@ -177,10 +195,16 @@ def grid_ingredients(grid: Grid) -> list[Any]:
     return [grid.crs, *grid.transform[:6], grid.width, grid.height]
 
 
-def _warped_ingredients(section: LayerSection, source: RasterSource, grid: Grid) -> dict[str, Any]:
+def _on_error(shelf: Shelf) -> dict[str, str]:
+    """Where blocks may be missing, that is part of what was asked for; else keys are those of always."""
+    on_error = shelf.project.stream.on_error
+    return {} if on_error == "stop" else {"on_error": on_error}
+
+
+def _warped_ingredients(shelf: Shelf, section: LayerSection, source: RasterSource, grid: Grid) -> dict[str, Any]:
     keys = section.model_dump(include={"band", "crs", "nodata", "valid_range"})
     how = choose_resampling(source, grid, section.role, section.resampling)
-    return {"step": "warp", **keys, "resampling": how, "grid": grid_ingredients(grid)}
+    return {"step": "warp", **keys, "resampling": how, "grid": grid_ingredients(grid), **_on_error(shelf)}
 
 
 def _derived_ingredients(section: LayerSection, grid: Grid) -> dict[str, Any]:

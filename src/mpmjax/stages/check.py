@@ -24,7 +24,7 @@ from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.raster.scan import RasterFacts, judge, scan
-from mpmjax.evidence.raster.source import RasterSource, inspect_raster
+from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
 from mpmjax.evidence.remarks import Remark, sentences
 from mpmjax.evidence.sources import circular
 from mpmjax.evidence.valuetable import read_value_table
@@ -39,6 +39,7 @@ from mpmjax.scoring.favourability import fit_membership
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import RASTER_DRIVERS, open_raster
 from mpmjax.stream.tiles import strips
+from mpmjax.stream.unreadable import told
 from mpmjax.types import Grid, Layer
 
 MANY_CELLS = 100_000_000_000
@@ -142,8 +143,8 @@ def _open(look: _Look, section: LayerSection) -> None:
             look.project.path(section.source), section.name, band=section.band, crs=section.crs, nodata=section.nodata
         )
         look.rasters[section.name] = source
-        facts = look.facts[section.name] = scan(source, raster_layer(section, source))
-        look.notes += judge(source, facts)
+        facts = look.facts[section.name] = scan(source, raster_layer(section, source), look.project.stream.on_error)
+        look.notes += judge(source, facts) + told(unreadable_blocks(source, facts.unreadable))
         look.sound.append(section.name)
         look.remarks += remarks_on_values(section, source, facts)
         require_role(section, facts)
@@ -262,7 +263,7 @@ def _compare(look: _Look, grid: Grid, mask: Path | None) -> None:
         section, missing = look.project.layer(name), None
         if name in placed and name in look.sound:
             with look.going_on():
-                seen[name] = see(places, grid, source, raster_layer(section, source))
+                seen[name] = see(places, grid, source, raster_layer(section, source), look.project.stream.on_error)
                 missing = seen[name].missing(inside)
                 look.remarks += remarks_on_gaps(f"layer {name!r}", seen[name], inside)
         look.rows[name] = raster_row(section, source, look.facts.get(name), grid if name in placed else None, missing)

@@ -72,8 +72,8 @@ def prepare(
     notes += occurrences.notes if occurrences is not None else ()
     layers: list[Made] = []
     for section in project.layers:
-        source = rasters.get(section.name)
-        made = lay_features(shelf, section, grid) if source is None else lay(shelf, section, source, grid)
+        seen = looks.get(section.name)
+        made = lay_features(shelf, section, grid) if seen is None else lay(shelf, section, *seen, grid)
         layers.append(made)
         notes += made.notes
         if made.seconds is not None:
@@ -87,6 +87,7 @@ def prepare(
         provenance=tuple(made.provenance for made in layers),
         inputs=files.sums,
         stamps=files.all_stamps,
+        on_error=project.stream.on_error,
     )
     if occurrences is not None:
         _require_scored(shelf, evidence, occurrences)
@@ -192,7 +193,7 @@ def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) 
     min_coverage = shelf.project.model.min_coverage
 
     def make() -> dict[str, Any]:
-        with StackReader(evidence.grid, evidence.layers) as reader:
+        with StackReader(evidence.grid, evidence.layers, on_error=evidence.on_error) as reader:
             places = zip(occurrences.rows.tolist(), occurrences.cols.tolist(), strict=True)
             cells = (reader.read(Tile(0, row, col, 1, 1)) for row, col in places)
             return {"scored": any(bool(cell.valid.mean() >= min_coverage) for cell in cells)}
@@ -203,6 +204,7 @@ def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) 
         "min_coverage": min_coverage,
         "grid": grid_ingredients(evidence.grid),
         "cells": hashlib.sha256(occurrences.rows.tobytes() + occurrences.cols.tobytes()).hexdigest(),
+        **({} if evidence.on_error == "stop" else {"on_error": evidence.on_error}),
     }
     if not shelf.cache.record("occurrences scored", ingredients, make).record["scored"]:
         raise DataError(

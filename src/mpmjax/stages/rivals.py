@@ -95,7 +95,7 @@ def _ours(screener: Screener, mu: np.ndarray, valid: np.ndarray) -> dict[str, np
 def _values_at(evidence: Evidence, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
     """Values of all layers at cells, as in a Sample: float64 [m, L] in units, NaN where missing."""
     values = np.full((len(rows), len(evidence.layers)), np.nan)
-    with StackReader(evidence.grid, evidence.layers) as reader:
+    with StackReader(evidence.grid, evidence.layers, on_error=evidence.on_error) as reader:
         for tile in cut(evidence.grid.shape, TILE):
             r, c = rows - tile.row, cols - tile.col
             here = np.flatnonzero((r >= 0) & (r < tile.height) & (c >= 0) & (c < tile.width))

@@ -9,6 +9,7 @@ from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.prefetch import ordered_map, worker_count
 from mpmjax.stream.reader import StackReader, open_raster
 from mpmjax.stream.tiles import cut
+from mpmjax.stream.unreadable import Unreadable
 from mpmjax.types import Evidence, Sample, Slab, Tile
 
 BLOCK = 256
@@ -32,17 +33,21 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
         min_coverage: share of layers that a cell must have to be valid.
 
     Raises:
-        DataError: no valid cell, or a layer that is empty or constant where the study area is.
+        DataError: no valid cell, a block that cannot be decoded (but with the evidence's on_error = "nodata" it is
+            missing, and told in `unreadable`), or a layer that is empty or constant where the study area is.
     """
     blocks = _spread(_inside(cut(evidence.grid.shape, BLOCK), evidence), seed)
     kept: list[Drawn] = []
+    lost: set[Unreadable] = set()
     seen, pending = 0, 0
-    with StackReader(evidence.grid, evidence.layers, evidence.mask) as reader:
+    with StackReader(evidence.grid, evidence.layers, evidence.mask, evidence.on_error) as reader:
 
-        def draw(tile: Tile) -> tuple[int, Drawn]:
-            return _draw(reader.read(tile), evidence, size, min_coverage, seed)
+        def draw(tile: Tile) -> tuple[int, Drawn, tuple[Unreadable, ...]]:
+            slab = reader.read(tile)
+            return *_draw(slab, evidence, size, min_coverage, seed), slab.unreadable
 
-        for count, cells in ordered_map(draw, blocks, worker_count(workers)):
+        for count, cells, unreadable in ordered_map(draw, blocks, worker_count(workers)):
+            lost.update(unreadable)
             seen += count
             pending += len(cells[0])
             kept.append(cells)
@@ -55,7 +60,7 @@ def sample(evidence: Evidence, size: int, min_coverage: float, seed: int, worker
     order = np.argsort(cells)
     rows, cols = np.divmod(cells[order], evidence.grid.width)
     _refuse_empty(values, evidence)
-    return Sample(values[order], rows, cols, seen)
+    return Sample(values[order], rows, cols, seen, tuple(sorted(lost)))
 
 
 def _inside(blocks: list[Tile], evidence: Evidence) -> list[Tile]:

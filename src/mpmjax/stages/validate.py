@@ -61,7 +61,7 @@ def validate(
     finished = tuple(Layer(n, "index", output / f"{n}.tif", 1, "float32", MAP_NODATA) for n in JUDGED)
     scores = _scores(evidence, screener)
     tiles, threads = cut(evidence.grid.shape, TILE), worker_count(workers)
-    with StackReader(evidence.grid, (*evidence.layers, *finished)) as reader:
+    with StackReader(evidence.grid, (*evidence.layers, *finished), on_error=evidence.on_error) as reader:
         known, own = _at_occurrences(reader, tiles, scores, known)
         counters = {name: RankCounter(values) for name, values in own.items()}
 

@@ -18,8 +18,9 @@ from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
 from mpmjax.reference.presence import present
-from mpmjax.stream.layerfile import window_of
+from mpmjax.stream.reopen import Reopening
 from mpmjax.stream.ring import Arrays, Slot
+from mpmjax.stream.unreadable import Undecodable, Unreadable, forgiving, read_band, unreadable
 from mpmjax.types import Grid, Layer, Slab, Tile
 
 RASTER_DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "HFA", ".asc": "AAIGrid", ".bil": "EHdr", ".flt": "EHdr"}
@@ -92,13 +93,26 @@ def block_shapes(layers: Sequence[Layer], mask: Path | None = None) -> tuple[tup
 
 
 class StackReader:
-    """Reads slabs of an evidence stack. Use as a context manager; `read` may be called from many threads."""
+    """Reads slabs of an evidence stack. Use as a context manager; `read` may be called from many threads.
 
-    def __init__(self, grid: Grid, layers: tuple[Layer, ...], mask: Path | None = None) -> None:
+    Args:
+        mask: the study area, of our own making; if it cannot be decoded, that is an error always.
+        on_error: "stop", or "nodata": blocks of layers that cannot be decoded are missing and told by the slabs. Layers
+            without a `source`, maps that a run of ours wrote, are no such layers.
+
+    Attributes:
+        retries: how often a file was opened again because reading failed.
+    """
+
+    def __init__(self, grid: Grid, layers: tuple[Layer, ...], mask: Path | None = None, on_error: str = "stop") -> None:
         self._grid, self._layers, self._mask = grid, layers, mask
+        # Shared by the threads: what one of them could not decode is missing for all.
+        bands = {(layer.path, layer.band): forgiving(on_error) for layer in layers}
+        self._bad = [bands[layer.path, layer.band] if layer.source else None for layer in layers]
         self._local = threading.local()
-        self._opened: list[rasterio.DatasetReader] = []
+        self._opened: list[Reopening] = []
         self._lock = threading.Lock()
+        self.retries = 0
 
     def __enter__(self) -> StackReader:
         return self
@@ -107,8 +121,8 @@ class StackReader:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._lock:
-            for dataset in self._opened:
-                dataset.close()
+            for file in self._opened:
+                file.close()
             self._opened.clear()
 
     def read(self, tile: Tile, slot: Slot | None = None) -> Slab:
@@ -118,36 +132,42 @@ class StackReader:
             DataError: a block cannot be decoded; names the layer, file, band and window.
         """
         values, valid, inside = fresh_arrays(self._layers, tile) if slot is None else slot.arrays(tile)
-        window = window_of(tile)
-        for layer, raw, there in zip(self._layers, values, valid, strict=True):
-            dataset = self._dataset(layer.path)
+        lost: list[Unreadable] = []
+        for layer, bad, raw, there in zip(self._layers, self._bad, values, valid, strict=True):
+            path = str(layer.source or layer.path)
             try:
-                dataset.read(layer.band, window=window, out=raw)
-                shown = dataset.read_masks(layer.band, window=window) > 0 if layer.masked else True
+                _, shown, blocks = read_band(
+                    self._file(layer.path), layer.band, tile, masked=layer.masked, bad=bad, out=raw
+                )
             except RasterioError as error:
-                raise undecodable(layer.name, layer.source or layer.path, layer.band, tile, error) from error
+                raise undecodable(layer.name, path, layer.band, tile, error) from error
             np.logical_and(valid_cells(raw, layer), shown, out=there)
+            lost += [unreadable(layer.name, path, layer.band, block) for block in blocks]
         self._read_inside(tile, inside)
-        return Slab(tile, values, valid, inside)
+        return Slab(tile, values, valid, inside, tuple(lost))
 
     def _read_inside(self, tile: Tile, inside: np.ndarray) -> None:
         if self._mask is None:
             inside[...] = True
             return
         try:
-            np.greater(self._dataset(self._mask).read(1, window=window_of(tile)), 0, out=inside)
+            np.greater(self._file(self._mask).read(1, tile), 0, out=inside)
         except RasterioError as error:
             raise undecodable("mask", self._mask, 1, tile, error) from error
 
-    def _dataset(self, path: Path) -> rasterio.DatasetReader:
-        handles: dict[Path, rasterio.DatasetReader] | None = getattr(self._local, "handles", None)
-        if handles is None:
-            handles = self._local.handles = {}
-        if path not in handles:
-            handles[path] = open_raster(path)
+    def _file(self, path: Path) -> Reopening:
+        files: dict[Path, Reopening] | None = getattr(self._local, "files", None)
+        if files is None:
+            files = self._local.files = {}
+        if path not in files:
+            files[path] = Reopening(path, open_raster, self._count_retry)
             with self._lock:
-                self._opened.append(handles[path])
-        return handles[path]
+                self._opened.append(files[path])
+        return files[path]
+
+    def _count_retry(self) -> None:
+        with self._lock:
+            self.retries += 1
 
 
 def fresh_arrays(layers: Sequence[Layer], tile: Tile) -> Arrays:
@@ -157,9 +177,9 @@ def fresh_arrays(layers: Sequence[Layer], tile: Tile) -> Arrays:
     return values, np.empty((len(values), *shape), bool), np.empty(shape, bool)
 
 
-def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: RasterioError) -> DataError:
+def undecodable(name: str, path: Path | str, band: int, tile: Tile, error: RasterioError) -> Undecodable:
     """The error for a window that GDAL could not decode: layer, file, band, window, cause, what to do."""
-    return DataError(
+    return Undecodable(
         f"layer {name!r}: {path}, band {band}, rows {tile.row}-{tile.row + tile.height - 1}, columns "
         f"{tile.col}-{tile.col + tile.width - 1}: cannot be decoded ({error.__cause__ or error}). The file is damaged "
         "or cut short: fetch it again, or make a new copy with gdal_translate."

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mpmjax.evidence.checks.compare import cells_of, source_places
-from mpmjax.evidence.raster.source import RasterSource, decode, decode_mask
+from mpmjax.evidence.raster.source import RasterSource, open_source, read_valid
 from mpmjax.evidence.remarks import Remark
-from mpmjax.stream.reader import open_raster, valid_cells
+from mpmjax.stream.unreadable import forgiving
 from mpmjax.types import Grid, Layer, Tile
 
 SIDE = 20
@@ -81,12 +81,16 @@ def _spread(number: int, most: int) -> list[int]:
     return [int((index + 0.5) * number / most) for index in range(most)]
 
 
-def see(places: Places, grid: Grid, source: RasterSource, layer: Layer) -> Seen:
+def see(places: Places, grid: Grid, source: RasterSource, layer: Layer, on_error: str = "stop") -> Seen:
     """The cells of a source that lie under the centres of the places.
 
+    Args:
+        on_error: as [stream] states it.
+
     Raises:
-        DataError: a block of the file cannot be decoded.
+        DataError: a block of the file cannot be decoded, and on_error is "stop".
     """
+    bad = forgiving(on_error)
     seen = Seen(np.full(places.rows.size, np.nan), np.ones(places.rows.size, bool))
     cells = cells_of(source)
     cols, rows = source_places(cells, grid, places.cols + 0.5, places.rows + 0.5)
@@ -99,10 +103,10 @@ def see(places: Places, grid: Grid, source: RasterSource, layer: Layer) -> Seen:
         seen.looked[:] = np.arange(seen.looked.size) % math.ceil(seen.looked.size / SINGLES) == 0
         single = np.flatnonzero(inside & seen.looked)
         blocks = [(single[i : i + 1], Tile(0, int(rows[at]), int(cols[at]), 1, 1)) for i, at in enumerate(single)]
-    with open_raster(source.path) as dataset:
+    with open_source(source) as file:
         for at, tile in blocks:
-            raw = decode(dataset, source.band, tile, source)
-            values = np.where(valid_cells(raw, layer) & decode_mask(dataset, tile, source), raw, np.nan)
+            raw, valid = read_valid(file, tile, source, layer, bad)
+            values = np.where(valid, raw, np.nan)
             seen.values[at] = values[rows[at] - tile.row, cols[at] - tile.col]
     return seen
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mpmjax.errors import DataError
-from mpmjax.evidence.raster.source import RasterSource, decode, decode_mask
-from mpmjax.stream.reader import open_raster, valid_cells
+from mpmjax.evidence.raster.source import RasterSource, open_source, read_valid
 from mpmjax.stream.tiles import cut
+from mpmjax.stream.unreadable import forgiving, windows
 from mpmjax.types import Layer
 
 WINDOW = 1024
@@ -53,6 +53,7 @@ class RasterFacts:
         patches: share of equal cells among neighbours that do not both hold the most frequent value, 0..1.
         jump: mean difference of unequal neighbours, over that of unequal cells drawn at random; 0 without any.
         steps: share of unequal neighbours with no value between theirs, 0..1.
+        unreadable: row, column, height and width of blocks that cannot be decoded; their cells count as missing.
     """
 
     cells: int = 0
@@ -72,6 +73,7 @@ class RasterFacts:
     patches: float = 0.0
     jump: float = 0.0
     steps: float = 0.0
+    unreadable: list[list[int]] = field(default_factory=list)
 
     @property
     def suspects(self) -> list[float]:
@@ -82,26 +84,29 @@ class RasterFacts:
         return [v for v in self.sentinels if max(self.low - v, v - self.high) > max(APART * spread, 1e-300)]
 
 
-def scan(source: RasterSource, layer: Layer) -> RasterFacts:
+def scan(source: RasterSource, layer: Layer, on_error: str = "stop") -> RasterFacts:
     """Look at the values of a source.
 
+    Args:
+        on_error: as [stream] states it.
+
     Raises:
-        DataError: a block cannot be decoded; names layer, file, band and window.
+        DataError: a block cannot be decoded, and on_error is "stop"; names layer, file, band and window.
     """
-    facts, neighbours = RasterFacts(), []
+    facts, neighbours, bad = RasterFacts(), [], forgiving(on_error)
     # What lies inside a stated range is meant, whatever it looks like.
     sentinels = SENTINELS if layer.valid_range is None else ()
-    with open_raster(source.path) as dataset:
+    with open_source(source) as file:
         tiles = cut((source.height, source.width), WINDOW)
         step = len(tiles) / WINDOWS
         if step > 1:
             facts.whole, tiles = False, [tiles[int(i * step)] for i in range(WINDOWS)]
         every = max(1, math.ceil(math.sqrt(sum(tile.height * tile.width for tile in tiles) / CELLS)))
         for tile in tiles:
-            raw = decode(dataset, source.band, tile, source)
-            valid = valid_cells(raw, layer) & decode_mask(dataset, tile, source)
+            raw, valid = read_valid(file, tile, source, layer, bad)
             _add(facts, raw, valid, sentinels, layer)
             neighbours.append(_neighbours(raw, valid, every))
+    facts.unreadable = windows(bad)
     pairs = np.concatenate(neighbours)
     pairs[np.isin(pairs, facts.suspects)] = np.nan
     with np.errstate(over="ignore", invalid="ignore"):  # values near the limit of float64

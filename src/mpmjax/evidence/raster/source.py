@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ from mpmjax.errors import DataError
 from mpmjax.evidence.crs import bounds_between
 from mpmjax.ops.plan import DTYPES
 from mpmjax.stream.layerfile import window_of
-from mpmjax.stream.reader import open_raster, undecodable
-from mpmjax.types import Grid, Tile
+from mpmjax.stream.reader import open_raster, undecodable, valid_cells
+from mpmjax.stream.reopen import Reopening
+from mpmjax.stream.unreadable import Bad, Unreadable, read_band
+from mpmjax.types import Grid, Layer, Tile
 
 
 @dataclass(frozen=True)
@@ -179,11 +182,29 @@ def decode(dataset: Any, band: int, tile: Tile, source: RasterSource, out: np.nd
         raise undecodable(source.name, source.path, source.band, tile, error) from error
 
 
-def decode_mask(dataset: Any, tile: Tile, source: RasterSource) -> np.ndarray:
-    """Where the file's own mask or alpha band shows a window; bool, all True for a source without. As `decode`."""
-    if not source.masked:
-        return np.ones((tile.height, tile.width), bool)
+def open_source(source: RasterSource) -> Reopening:
+    """The file of a source, to read windows of it."""
+    return Reopening(source.path, open_raster)
+
+
+def unreadable_blocks(source: RasterSource, blocks: Iterable[Sequence[int]]) -> list[Unreadable]:
+    """Records of blocks of a source, each given as row, column, height and width."""
+    return [Unreadable(source.name, str(source.path), source.band, *block) for block in blocks]
+
+
+def read_valid(
+    file: Reopening, tile: Tile, source: RasterSource, layer: Layer, bad: Bad | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Raw values of a window, and where its layer holds data: bool, False in what its own mask hides.
+
+    Args:
+        bad: where blocks that cannot be decoded are collected, to count as missing; None to stop at one.
+
+    Raises:
+        DataError: it cannot be decoded; names layer, file, band and window.
+    """
     try:
-        return dataset.read_masks(source.band, window=window_of(tile)) > 0
+        raw, shown, _ = read_band(file, source.band, tile, masked=source.masked, bad=bad)
     except RasterioError as error:
         raise undecodable(source.name, source.path, source.band, tile, error) from error
+    return raw, valid_cells(raw, layer) & shown

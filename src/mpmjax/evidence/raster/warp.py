@@ -22,11 +22,12 @@ from scipy import ndimage
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.raster.footprint import Footprint, turns
-from mpmjax.evidence.raster.source import RasterSource, decode, decode_mask
+from mpmjax.evidence.raster.source import RasterSource, decode, open_source, read_valid
 from mpmjax.reference.presence import stored
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
-from mpmjax.stream.reader import open_raster, undecodable, valid_cells
+from mpmjax.stream.reader import open_raster, undecodable
 from mpmjax.stream.tiles import strips
+from mpmjax.stream.unreadable import Bad, Undecodable
 from mpmjax.types import Grid, Layer, Tile
 
 COARSENING = 1.5
@@ -56,31 +57,40 @@ def choose_resampling(source: RasterSource, grid: Grid, role: str, stated: str |
     return "average" if math.sqrt(Footprint(source, grid).cells_under()) >= COARSENING else "bilinear"
 
 
-def align(source: RasterSource, grid: Grid, layer: Layer, resampling: str, scratch: Path) -> Layer:
+def align(
+    source: RasterSource, grid: Grid, layer: Layer, resampling: str, scratch: Path, bad: Bad | None = None
+) -> Layer:
     """The layer on the grid: the file itself where it already lies there, else a warped copy in `scratch`.
 
     Args:
         layer: the layer as the source holds it (its nodata, scale, offset, valid_range).
         resampling: nearest, bilinear, average or mode. What is missing is never mixed in, averaged or counted.
+        bad: where blocks of the source that cannot be decoded are collected, to count as missing; None to stop at one.
 
     Returns:
         The layer with path, band, dtype and nodata of the file to read from now on.
 
     Raises:
-        DataError: a block of the source cannot be decoded, one cell of the grid covers too many of its cells, or
-            mode is asked for with more than 65,535 classes.
+        DataError: a block of the source cannot be decoded and there is no `bad`, one cell of the grid covers too many
+            of its cells, or mode is asked for with more than 65,535 classes.
     """
     if source.lies_on(grid):
         return layer
     target, dtype, codes = scratch / f"{layer.name}.tif", exact(source.dtype), None
     hidden = source.masked or layer.valid_range is not None
     if resampling == "mode":
-        source, codes = _numbered(source, layer, scratch)
-    elif hidden or (resampling != "nearest" and _more_is_missing(source)):
+        source, codes = _numbered(source, layer, scratch, bad)
+    elif hidden or (resampling != "nearest" and _more_is_missing(source, layer, bad)):
         # What is missing must be gone before neighbours are mixed, or it bleeds into them.
-        source = _without_invalid(source, layer, scratch)
+        source = _without_invalid(source, layer, scratch, bad)
     try:
-        _warp(source, grid, resampling, target, dtype, codes)
+        try:
+            _warp(source, grid, resampling, target, dtype, codes)
+        except Undecodable:
+            if bad is None or source.path != layer.path:
+                raise
+            source = _without_invalid(source, layer, scratch, bad)  # nor can GDAL warp around a damaged block
+            _warp(source, grid, resampling, target, dtype, codes)
     finally:
         if source.path != layer.path:
             source.path.unlink()  # as large as the source, and of no more use
@@ -190,15 +200,15 @@ def _at_middles(dataset: rasterio.DatasetReader, footprint: Footprint, strip: Ti
     return values
 
 
-def _more_is_missing(source: RasterSource) -> bool:
+def _more_is_missing(source: RasterSource, layer: Layer, bad: Bad | None) -> bool:
     """Whether a float file holds missing cells that its nodata does not name: GDAL would mix NaN and Inf in."""
     if np.dtype(source.dtype).kind != "f":
         return False
     nodata = stored(source.nodata, np.dtype(source.dtype))
-    with open_raster(source.path) as dataset:
+    with open_source(source) as file:
         for strip in strips(_own(source), STRIP_ROWS):
-            raw = decode(dataset, source.band, strip, source)
-            if np.isinf(raw).any() or (nodata is not None and np.isnan(raw).any()):
+            raw, _ = read_valid(file, strip, source, layer, bad)
+            if bad or np.isinf(raw).any() or (nodata is not None and np.isnan(raw).any()):
                 return True
     return False
 
@@ -207,28 +217,27 @@ def _own(source: RasterSource) -> Grid:
     return Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
 
 
-def _valid_strips(source: RasterSource, layer: Layer) -> Iterable[tuple[int, np.ndarray, np.ndarray]]:
+def _valid_strips(source: RasterSource, layer: Layer, bad: Bad | None) -> Iterable[tuple[int, np.ndarray, np.ndarray]]:
     """First row, raw values and where they hold data, strip by strip."""
-    with open_raster(source.path) as dataset:
+    with open_source(source) as file:
         for strip in strips(_own(source), STRIP_ROWS):
-            raw = decode(dataset, source.band, strip, source)
-            yield strip.row, raw, valid_cells(raw, layer) & decode_mask(dataset, strip, source)
+            yield strip.row, *read_valid(file, strip, source, layer, bad)
 
 
-def _without_invalid(source: RasterSource, layer: Layer, scratch: Path) -> RasterSource:
+def _without_invalid(source: RasterSource, layer: Layer, scratch: Path, bad: Bad | None) -> RasterSource:
     """A copy of the source on its own cells, in floats, NaN where the layer is missing."""
     target, dtype = scratch / "valid" / f"{layer.name}.tif", exact(source.dtype)
     target.parent.mkdir(exist_ok=True)
 
     def make(write: Write) -> None:
-        for row, raw, valid in _valid_strips(source, layer):
+        for row, raw, valid in _valid_strips(source, layer, bad):
             write(row, np.where(valid, raw.astype(dtype), np.nan))
 
     write_layer(target, _own(source), dtype, make)
     return replace(source, path=target, band=1, dtype=dtype, nodata=None, masked=False)
 
 
-def _numbered(source: RasterSource, layer: Layer, scratch: Path) -> tuple[RasterSource, np.ndarray]:
+def _numbered(source: RasterSource, layer: Layer, scratch: Path, bad: Bad | None) -> tuple[RasterSource, np.ndarray]:
     """A copy of the source that holds numbers of classes, 0 where the layer is missing, and the code of each number.
 
     GDAL counts whole numbers of 8 and 16 bits in a table; the time it takes for floats grows with the square of the
@@ -238,7 +247,7 @@ def _numbered(source: RasterSource, layer: Layer, scratch: Path) -> tuple[Raster
         DataError: more than 65,535 different values.
     """
     found = np.empty(0, source.dtype)
-    for _, raw, valid in _valid_strips(source, layer):
+    for _, raw, valid in _valid_strips(source, layer, bad):
         found = np.union1d(found, raw[valid])
         if len(found) > MOST_CLASSES:
             raise DataError(
@@ -251,7 +260,7 @@ def _numbered(source: RasterSource, layer: Layer, scratch: Path) -> tuple[Raster
     target.parent.mkdir(exist_ok=True)
 
     def make(write: Write) -> None:
-        for row, raw, valid in _valid_strips(source, layer):
+        for row, raw, valid in _valid_strips(source, layer, bad):
             write(row, np.where(valid, np.searchsorted(found, raw) + 1, 0).astype(dtype))
 
     write_layer(target, _own(source), dtype, make, nodata=0)
