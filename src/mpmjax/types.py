@@ -73,69 +73,6 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class CellArea:
-    """The true area of a grid's cells on the ground, exact at the nodes of a coarse lattice and bilinear between them.
-
-    Lattice and arithmetic are those of the grid, not of a tile: a cell has the same bits in whatever tile it is read.
-
-    Attributes:
-        shape: (height, width) of the grid in cells.
-        nodes: float64 [m, n], km2: of cells evenly spaced from the first row and column to the last, m and n >= 2; or
-            [1, 1] where all cells are alike.
-    """
-
-    shape: tuple[int, int]
-    nodes: np.ndarray
-
-    @property
-    def constant(self) -> float | None:
-        """The area of every cell in km2 where all are alike (an equal-area CRS), else None."""
-        return float(self.nodes[0, 0]) if self.nodes.size == 1 else None
-
-    @property
-    def unit_km2(self) -> float:
-        """What `weights` count: a cell where all are alike, else 2^-16 of the largest cell."""
-        return self.constant or float(self.nodes.max()) / 65_536
-
-    def of(self, tile: Tile) -> np.ndarray:
-        """Areas in km2, float64 [height, width]."""
-        if self.constant is not None:
-            return np.full((tile.height, tile.width), self.constant)
-        return self._bilinear(self.nodes, tile)
-
-    def weights(self, tile: Tile) -> np.ndarray | None:
-        """Areas in whole units, float64 [height, width]; None where all cells are alike and count 1 each.
-
-        At most 65,536 each: their sums are exact, in whatever order, up to 10^11 cells. Rounding to a unit is off by
-        less than 1e-5 of a cell.
-        """
-        if self.constant is not None:
-            return None
-        units = self._bilinear(self.nodes / self.unit_km2, tile)
-        return np.rint(units, out=units)
-
-    def _bilinear(self, nodes: np.ndarray, tile: Tile) -> np.ndarray:
-        """Along the rows of nodes, which are few; then from each down to the next, all rows of cells between in one."""
-        row, down = self._between(0, tile.row, tile.height)
-        col, across = self._between(1, tile.col, tile.width)
-        nodes = nodes[row[0] : row[-1] + 2]
-        rows = nodes[:, col] + (nodes[:, col + 1] - nodes[:, col]) * across
-        cells = np.empty((tile.height, tile.width))
-        ends = np.searchsorted(row, np.arange(row[0], row[-1] + 2))
-        for upper, lower, start, end in zip(rows, rows[1:], ends, ends[1:], strict=False):
-            np.multiply(lower - upper, down[start:end, None], out=cells[start:end])
-            cells[start:end] += upper
-        return cells
-
-    def _between(self, axis: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The node before each cell of a row or column, and how far on to the next it lies, 0..1."""
-        last = self.nodes.shape[axis] - 1
-        place = np.arange(start, start + count) * (last / max(self.shape[axis] - 1, 1))
-        before = np.minimum(place.astype(np.int64), last - 1)
-        return before, place - before
-
-
-@dataclass(frozen=True)
 class Layer:
     """One evidence layer that lies on the grid, cell for cell, in one band of one file.
 
@@ -339,6 +276,7 @@ class Screening:
             (scoring/drift.py).
         cells_outside: number of cells that are outside in some layer.
         unusual: number of cells whose anomaly ranks above 99 % of the Screener's sample.
+        unreadable: blocks of layers that could not be decoded and count as missing: plain records, in order.
     """
 
     valid_cells: int
@@ -348,6 +286,7 @@ class Screening:
     outside: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     cells_outside: int = 0
     unusual: int = 0
+    unreadable: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def valid_area_km2(self) -> float:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mpmjax.project import Project
 from mpmjax.stream.files import sha256
+from mpmjax.stream.unreadable import Unreadable, told
 from mpmjax.types import Evidence, Grid, Screener, Screening, Target
 
 MOST_DRIFT = 0.05
@@ -48,6 +49,7 @@ def build_record(
     """The record without checksums: of inputs they are taken when those are read, of outputs when they exist."""
     grid, groups = evidence.grid, dict(screener.diagnostics["groups"])
     k = int(groups["k"])
+    lost, lost_late = unreadable_blocks(evidence, screening)
     drift = drift_record(screener, screening)
     groups["share"] = (screening.group_areas[1 : k + 1] / max(int(screening.group_areas.sum()), 1)).tolist()
     return {
@@ -78,7 +80,9 @@ def build_record(
             *evidence.notes,
             *screener.diagnostics["notes"],
             *drift_warnings(drift, int(screener.diagnostics["model"]["sample"])),
+            *told(Unreadable(**block) for block in lost_late),
         ],
+        "unreadable": lost,
         "times": {stage: round(seconds, 3) for stage, seconds in times.items()},
         "versions": {"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in LIBRARIES}},
     }
@@ -101,6 +105,26 @@ def layer_records(evidence: Evidence, screener: Screener) -> list[dict[str, Any]
         }
         for layer, provenance, fitted, count, m in columns
     ]
+
+
+def unreadable_blocks(evidence: Evidence, screening: Screening) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Blocks of sources that could not be decoded and count as missing: layer, path, band, row, col, height, width.
+
+    Returns:
+        All of them, and those that were not met before the pass, of which the evidence's notes do not tell.
+    """
+    seen = {
+        (layer.name, block["row"], block["col"]): {
+            "layer": layer.name,
+            "path": layer.source,
+            "band": layer.band,
+            **block,
+        }
+        for layer, about in zip(evidence.layers, evidence.provenance, strict=True)
+        for block in about.get("unreadable", ())
+    }
+    late = [dict(b) for b in screening.unreadable if (b["layer"], b["row"], b["col"]) not in seen]
+    return [*seen.values(), *late], late
 
 
 def pa_cut(validation: Mapping[str, Any] | None) -> dict[str, Any]:

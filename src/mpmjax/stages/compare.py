@@ -13,7 +13,7 @@ import numpy as np
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener
 from mpmjax.errors import DataError
-from mpmjax.evidence.grid.area import cell_area
+from mpmjax.evidence.grid.area import CellArea, cell_area
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.reporting.vectors import read_targets
 from mpmjax.scoring.agreement import (
@@ -33,7 +33,7 @@ from mpmjax.stream.finished import one_grid, require_whole
 from mpmjax.stream.prefetch import ordered_map, worker_count
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.tiles import cut
-from mpmjax.types import CellArea, Grid, Layer, Screener, Slab, Tile
+from mpmjax.types import Grid, Layer, Screener, Slab, Tile
 
 SCORES = ("prospectivity", "favourability", "anomaly", "confidence", "risk")
 WAYS = ("entered", "left")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mpmjax.errors import DataError, ScreenerError, TileError
-from mpmjax.evidence.grid.area import cell_area
+from mpmjax.evidence.grid.area import CellArea, cell_area
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import Memberships, membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
@@ -26,7 +26,7 @@ from mpmjax.stream.ring import Ring, Slot
 from mpmjax.stream.room import DiskWatch, Room, plan_room
 from mpmjax.stream.tiledmaps import TiledMaps
 from mpmjax.stream.workfolder import WorkFolder
-from mpmjax.types import CellArea, Evidence, Screener, Screening, Slab, Tile
+from mpmjax.types import Evidence, Screener, Screening, Slab, Tile
 
 COUNTED = "screening"
 """Name of the fact in the manifest that holds what a finished pass counted."""
@@ -85,10 +85,10 @@ def _score_tiles(scoring: _Work, room: Room, maps: TiledMaps, work: WorkFolder, 
     watch, ring = DiskWatch(work.scratch, progress.say), Ring(room.threads.slots, evidence.layers, room.most_cells)
     with (
         progress.tiles(len(room.tiles), evidence.grid.width * evidence.grid.height) as told,
-        StackReader(evidence.grid, evidence.layers, evidence.mask) as reader,
+        StackReader(evidence.grid, evidence.layers, evidence.mask, evidence.on_error) as reader,
     ):
         for tile, row, found in maps.kept(room.threads.readers):
-            tally.add(found, row.facts["outside"], scoring.area.weights(tile))
+            tally.add(found, row.facts, scoring.area.weights(tile))
             told.skipped(1, tile.height * tile.width)
 
         def read(tile: Tile, slot: Slot) -> Slab:
@@ -106,7 +106,7 @@ def _score_tiles(scoring: _Work, room: Room, maps: TiledMaps, work: WorkFolder, 
         left, retries = maps.missing, 0
         for number, (row, scored) in enumerate(Pass(room.threads, ring, read, scoring, write)(left), 1):
             maps.add(row)
-            tally.add(scored.maps, row.facts["outside"], scoring.area.weights(scored.tile))
+            tally.add(scored.maps, row.facts, scoring.area.weights(scored.tile))
             watch.wrote(sum(row.sizes), len(left) - number)
             cells = scored.tile.height * scored.tile.width
             told.done(cells, cells * scoring.cell_bytes, reader.retries - retries)
@@ -126,7 +126,10 @@ class _Work:
 
     def __call__(self, slab: Slab) -> Scored:
         scored, maps = score_slab(slab, self._fuzzify, self._scorer, self._coverage)
-        facts = {"outside": self._sampled.outside(slab, scored).tolist()}
+        facts = {
+            "outside": self._sampled.outside(slab, scored).tolist(),
+            "unreadable": [asdict(block) for block in slab.unreadable],
+        }
         return Scored(slab.tile, maps, int(scored.sum()), facts)
 
 

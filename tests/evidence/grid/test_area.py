@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import CELL_AREA, CELL_AREA_OF_POLYGON, assert_close, assert_same_bits
 
-from mpmjax.evidence.grid.area import cell_area, stretch
-from mpmjax.types import CellArea, Grid, Tile
+from mpmjax.evidence.grid.area import CellArea, cell_area, stretch
+from mpmjax.types import Grid, Tile
 
 UTM_ZONE = Grid("EPSG:32639", Affine(1000, 0, 166_000, 0, -1000, 9_300_000), 668, 9200)
 LAMBERT = Grid("EPSG:2154", Affine(500, 0, 100_000, 0, -500, 7_110_000), 2200, 2040)

@@ -6,12 +6,13 @@ a CRS that treats an ellipsoid as a sphere (Web Mercator) is judged by the ellip
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pyproj
 
-from mpmjax.types import CellArea, Grid
+from mpmjax.types import Grid, Tile
 
 _STEP = 500.0
 """Half the step in metres over which derivatives are taken: off by (500 m / Earth's radius)^2 = 6e-9 and rounding."""
@@ -19,6 +20,69 @@ _NODE_METRES = 20_000.0
 """Nodes at most so far apart: bilinear between them is off by less than 1e-5 where a CRS is fit for the area."""
 _MOST_NODES = 257
 _ALIKE = 1e-6
+
+
+@dataclass(frozen=True)
+class CellArea:
+    """The true area of a grid's cells on the ground, exact at the nodes of a coarse lattice and bilinear between them.
+
+    Lattice and arithmetic are those of the grid, not of a tile: a cell has the same bits in whatever tile it is read.
+
+    Attributes:
+        shape: (height, width) of the grid in cells.
+        nodes: float64 [m, n], km2: of cells evenly spaced from the first row and column to the last, m and n >= 2; or
+            [1, 1] where all cells are alike.
+    """
+
+    shape: tuple[int, int]
+    nodes: np.ndarray
+
+    @property
+    def constant(self) -> float | None:
+        """The area of every cell in km2 where all are alike (an equal-area CRS), else None."""
+        return float(self.nodes[0, 0]) if self.nodes.size == 1 else None
+
+    @property
+    def unit_km2(self) -> float:
+        """What `weights` count: a cell where all are alike, else 2^-16 of the largest cell."""
+        return self.constant or float(self.nodes.max()) / 65_536
+
+    def of(self, tile: Tile) -> np.ndarray:
+        """Areas in km2, float64 [height, width]."""
+        if self.constant is not None:
+            return np.full((tile.height, tile.width), self.constant)
+        return self._bilinear(self.nodes, tile)
+
+    def weights(self, tile: Tile) -> np.ndarray | None:
+        """Areas in whole units, float64 [height, width]; None where all cells are alike and count 1 each.
+
+        At most 65,536 each: their sums are exact, in whatever order, up to 10^11 cells. Rounding to a unit is off by
+        less than 1e-5 of a cell.
+        """
+        if self.constant is not None:
+            return None
+        units = self._bilinear(self.nodes / self.unit_km2, tile)
+        return np.rint(units, out=units)
+
+    def _bilinear(self, nodes: np.ndarray, tile: Tile) -> np.ndarray:
+        """Along the rows of nodes, which are few; then from each down to the next, all rows of cells between in one."""
+        row, down = self._between(0, tile.row, tile.height)
+        col, across = self._between(1, tile.col, tile.width)
+        nodes = nodes[row[0] : row[-1] + 2]
+        rows = nodes[:, col] + (nodes[:, col + 1] - nodes[:, col]) * across
+        cells = np.empty((tile.height, tile.width))
+        ends = np.searchsorted(row, np.arange(row[0], row[-1] + 2))
+        for upper, lower, start, end in zip(rows, rows[1:], ends, ends[1:], strict=False):
+            np.multiply(lower - upper, down[start:end, None], out=cells[start:end])
+            cells[start:end] += upper
+        return cells
+
+    def _between(self, axis: int, start: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The node before each cell of a row or column, and how far on to the next it lies, 0..1."""
+        last = self.nodes.shape[axis] - 1
+        place = np.arange(start, start + count) * (last / max(self.shape[axis] - 1, 1))
+        before = np.minimum(place.astype(np.int64), last - 1)
+        return before, place - before
 
 
 class Stretch(NamedTuple):
