@@ -33,10 +33,14 @@ GDAL_CACHE = 128 << 20
 """Bytes of GDAL's block cache, for the whole process; its default, 5 % of the memory, grows with the machine."""
 
 
+GDAL_POOL = 64
+"""Files that GDAL holds open at a time where it joins many."""
+
+
 @contextmanager
 def gdal_environment() -> Iterator[None]:
-    """GDAL with a bounded block cache."""
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+    """GDAL with a bounded block cache and few open files."""
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE, GDAL_MAX_DATASET_POOL_SIZE=GDAL_POOL):
         yield
 
 
