@@ -51,7 +51,7 @@ class Reader:
         self.stop()
 
     def ask(self, path: Path, crs: str | None = CRS) -> dict[str, Any]:
-        """What became of a file: kind "refused", "read", "differs", "raised", "died" or "hung", and words."""
+        """What became of a file: {"kind": one of those of header_worker.py, "died" or "hung", "words": ...}."""
         process, begun = self._running(), time.perf_counter()
         try:
             self._send(process, path, crs)
@@ -120,7 +120,7 @@ class Tally:
         self.slowest, self.peak = max(self.slowest, said["seconds"]), max(self.peak, said["peak"])
         if said["kind"] == "refused":
             self.refusals[reason(said["words"])] += 1
-        elif said["kind"] != "read":
+        elif said["kind"] not in ("read", "unsteady"):
             self.wrong.append(f"{case} {said['kind']}: {said['words']}")
 
     def __str__(self) -> str:
@@ -131,7 +131,7 @@ class Tally:
 
 
 REASONS = (
-    *("not a readable", "no such file", "cut short", "cannot be decoded", "states no CRS", "local or geocentric"),
+    *("not a readable", "no such file", "cannot be decoded", "cut short", "states no CRS", "local or geocentric"),
     *("no geotransform", "complex values", "cannot be evidence", "undeclared nodata", "cells are nodata", "constant"),
     *("mask beside a raster", "blocks of", "none of its", "lies outside", "too many to take together"),
 )

@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
 from mpmjax.reference.presence import present
+from mpmjax.stream.claims import refuse_files_elsewhere, refuse_large_blocks
 from mpmjax.stream.layerfile import window_of
 from mpmjax.types import Grid, Layer, Slab, Tile
 
@@ -42,7 +43,8 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     """Open a local raster file, running no code and reaching no network.
 
     Raises:
-        DataError: the path is a URL or a GDAL virtual path, is missing, or is no raster of a known format.
+        DataError: the path is a URL or a GDAL virtual path, is missing, is no raster of a known format, claims blocks
+            that would fill the memory, or takes cells from a file outside its folder.
     """
     text = str(path)
     # A Path has only one slash left of "https://", and one that exists is a file, whatever it is called.
@@ -57,11 +59,18 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         )
     _refuse_strange_mask(path)
     try:
-        return rasterio.open(path, driver=driver)
+        dataset = rasterio.open(path, driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{text}: not a readable {driver} raster: {error}. Fetch it again, or convert it to GeoTIFF."
         ) from error
+    try:
+        refuse_large_blocks(dataset, path)
+        refuse_files_elsewhere(dataset, path)
+    except DataError:
+        dataset.close()
+        raise
+    return dataset
 
 
 def _refuse_strange_mask(path: Path) -> None:

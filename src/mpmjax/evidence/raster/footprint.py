@@ -146,7 +146,7 @@ def _median(values: np.ndarray) -> float:
 
 def _at(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b, c, d, e, f = transform[:6]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # cells of 1e-300 degrees
         return a * x + b * y + c, d * x + e * y + f
 
 
