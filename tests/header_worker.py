@@ -32,12 +32,14 @@ from mpmjax.evidence.raster.warp import align, choose_resampling
 from mpmjax.project_layers import LayerSection
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import RASTER_DRIVERS, StackReader, gdal_environment
-from mpmjax.stream.tiles import cut
 from mpmjax.types import Grid, Layer, Tile
 
 CRS = "EPSG:32639"
-TILE, TILES = 256, 6
+TILE, TILES = 256, 3
 """Side of the tiles that are read, and how many of a large raster, the first and the last among them."""
+
+LAID = 1 << 24
+"""Cells of a raster that is laid on a grid: all of them may be read for it, which takes the time it takes."""
 
 M_PERTURB, FILLED = -6, 0xA5
 """mallopt's number, and what memory is filled with, so that a case ends alike every time."""
@@ -69,15 +71,22 @@ def read(path: Path, crs: str | None) -> dict[str, Any]:
         if unsteady:
             return {"kind": "unsteady", "words": unsteady}
         judge(source, facts)
-        lay(source, layer, path.parent / "scratch")
+        if source.height * source.width <= LAID:
+            lay(source, layer, path.parent / "scratch")
     except MpmError as error:
         return {"kind": "refused", "words": f"{type(error).__name__}: {error}"}
     return {"kind": "read", "words": f"{source.dtype} {source.height} x {source.width}"}
 
 
 def some_tiles(source: RasterSource) -> list[Tile]:
-    tiles = cut((source.height, source.width), TILE)
-    return tiles if len(tiles) <= TILES else [tiles[i * (len(tiles) - 1) // (TILES - 1)] for i in range(TILES)]
+    """All, or some from the first to the last: what a header claims may have more tiles than the memory."""
+    down, across = -(-source.height // TILE), -(-source.width // TILE)
+    count = min(TILES, down * across)
+    places = [divmod(i * (down * across - 1) // max(count - 1, 1), across) for i in range(count)]
+    return [
+        Tile(i, row * TILE, col * TILE, min(TILE, source.height - row * TILE), min(TILE, source.width - col * TILE))
+        for i, (row, col) in enumerate(places)
+    ]
 
 
 def grid_of(source: RasterSource) -> Grid:

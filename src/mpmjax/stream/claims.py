@@ -24,21 +24,35 @@ MOST_LOOKED_AT = 1_000_000
 """Blocks of a file whose places are looked at; about a second."""
 
 
+MOST_BANDS = 10_000
+"""Each takes memory before a cell is read: 65,535 of them, on 5 x 4 cells, took 1 GB to warp one."""
+
+
 def refuse_large_blocks(dataset: rasterio.DatasetReader, path: Path) -> None:
-    """A file of some kilobytes may claim blocks of gigabytes.
+    """A file of some kilobytes may claim blocks of gigabytes, or bands without end.
 
     Raises:
-        DataError: a block is larger than LARGEST_BLOCK.
+        DataError: a block is larger than LARGEST_BLOCK, or there are more than MOST_BANDS.
     """
-    cells = max(rows * cols for rows, cols in dataset.block_shapes)
-    together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
-    size = cells * together * max(_item_size(dtype) for dtype in set(dataset.dtypes))
+    if dataset.count > MOST_BANDS:
+        raise DataError(
+            f"{path}: claims {dataset.count} bands; {MOST_BANDS} are read at most. If the file is sound, write those "
+            "that you need to another with gdal_translate -b."
+        )
+    size = block_size(dataset)
     if size > LARGEST_BLOCK:
         raise DataError(
-            f"{path}: claims blocks of {size / 2**30:.2g} GiB ({cells:.3g} cells, {together} bands together), of which "
-            f"all must be decoded to see one cell; {LARGEST_BLOCK / 2**30:.2g} GiB are read at most. If the file is "
-            "sound, rewrite it with gdal_translate -co TILED=YES -co INTERLEAVE=BAND."
+            f"{path}: claims blocks of {size / 2**30:.3g} GiB, of which all must be decoded to see one cell; "
+            f"{LARGEST_BLOCK / 2**30:.2g} GiB are read at most. If the file is sound, rewrite it with gdal_translate "
+            "-co TILED=YES -co INTERLEAVE=BAND."
         )
+
+
+def block_size(dataset: rasterio.DatasetReader) -> int:
+    """Bytes that are decoded to see one cell."""
+    cells = max(rows * cols for rows, cols in dataset.block_shapes)
+    together = dataset.count if dataset.interleaving == Interleaving.pixel else 1
+    return cells * together * max(_item_size(dtype) for dtype in set(dataset.dtypes))
 
 
 def _item_size(dtype: str) -> int:
@@ -55,7 +69,13 @@ def refuse_files_elsewhere(dataset: rasterio.DatasetReader, path: Path) -> None:
     if dataset.driver != "HFA":
         return
     home = os.path.abspath(path.parent)  # noqa: PTH100 - by name alone: a link is the user's own
-    for name in dataset.files:
+    try:
+        names = dataset.files
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: names a file that cells are taken from by what is no text. It is damaged: fetch it again."
+        ) from error
+    for name in names:
         if os.path.dirname(os.path.abspath(name)) != home:  # noqa: PTH100, PTH120
             raise DataError(
                 f"{path}: takes cells from {name}, which lies outside its folder. Put both into one folder and write "
