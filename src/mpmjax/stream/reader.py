@@ -59,7 +59,8 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         )
     _refuse_strange_mask(path)
     try:
-        dataset = rasterio.open(path, driver=driver)
+        # From the root on: a folder may be called "http:", and GDAL takes a relative name for what it begins with.
+        dataset = rasterio.open(path.absolute(), driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{text}: not a readable {driver} raster: {error}. Fetch it again, or convert it to GeoTIFF."

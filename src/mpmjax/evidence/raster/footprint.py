@@ -61,12 +61,14 @@ class Footprint:
         zone, a rotated file fills half its box, and one of the places may lie on the antimeridian.
         """
         x, y = self._examples()
-        across, down = x - x[:, :1], y - y[:, :1]
-        return _median(np.abs(across[:, 1] * down[:, 2] - across[:, 2] * down[:, 1]))
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite places
+            across, down = x - x[:, :1], y - y[:, :1]
+            return _median(np.abs(across[:, 1] * down[:, 2] - across[:, 2] * down[:, 1]))
 
     def span(self) -> tuple[float, float]:
         """How many columns and rows of the source the box around a cell of the grid takes; as `cells_under`."""
-        columns, rows = (_median(np.ptp(places, axis=1)) for places in self._examples())
+        with np.errstate(invalid="ignore"):
+            columns, rows = (_median(np.ptp(places, axis=1)) for places in self._examples())
         return columns, rows
 
     def _examples(self) -> tuple[np.ndarray, np.ndarray]:

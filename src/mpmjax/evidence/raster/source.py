@@ -7,6 +7,7 @@ its cells do not depend on tiles or threads.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,8 +145,11 @@ def parse_crs(text: str, where: str) -> CRS:
     """A CRS from 'EPSG:...', WKT or PROJ text.
 
     Raises:
-        DataError: it is none that PROJ knows.
+        DataError: it is none that PROJ knows, or an address, which GDAL would call.
     """
+    addressed = re.search(r"(?i)https?://|/vsi", text) and not re.match(r"\s*\w+\s*\[", text)
+    if addressed:
+        raise DataError(f'{where}: crs = "{text}" is an address, and none is called; write it like "EPSG:32639".')
     try:
         return CRS.from_user_input(text)
     except CRSError as error:
