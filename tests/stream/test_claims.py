@@ -49,9 +49,7 @@ def test_a_large_file_of_which_little_is_stored_is_sound(tmp_path: Path) -> None
 
 def test_a_file_of_which_nothing_is_stored(tmp_path: Path) -> None:
     path = tiff(tmp_path / "a.tif", {**image(HUGE, HUGE, 4096), **PLACE})
-    with pytest.raises(
-        DataError, match=r"holds no cells: it claims 400000 x 400000 .* none of its 9604 blocks is stored"
-    ):
+    with pytest.raises(DataError, match=r"it claims 400000 x 400000 .* none of its 9604 blocks is stored"):
         inspect_raster(path, "x")
 
 
@@ -70,11 +68,12 @@ def test_a_raw_file_cut_short(tmp_path: Path, name: str) -> None:
         inspect_raster(path, "x")
 
 
-def test_a_raw_file_of_bits_is_as_long_as_its_bits(tmp_path: Path) -> None:
+def test_a_raw_file_of_bits_is_not_taken_for_one_of_bytes(tmp_path: Path) -> None:
     path = raw(tmp_path, 64, 10, 1, 80)
     header = (tmp_path / "a.hdr").read_text()
     text(tmp_path / "a.hdr", header.replace("nbits 8", "nbits 1"))
-    assert inspect_raster(path, "x", crs="EPSG:32639").width == 64
+    with pytest.raises(DataError, match="less than 8 bits"):
+        inspect_raster(path, "x", crs="EPSG:32639")
 
 
 @pytest.mark.parametrize("elsewhere", ["../b.ige", "\x81/b.ige"])

@@ -6,7 +6,6 @@ that holds nothing at all.
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 
@@ -100,13 +99,15 @@ def refuse_cut_short(dataset: rasterio.DatasetReader, band: int, where: str) -> 
 
 
 def _refuse_short_raw(dataset: rasterio.DatasetReader, where: str, length: int) -> None:
-    """GDAL reads zeros beyond the end of a raw file (seen with GDAL 3.10). Gaps that its header states are left out."""
-    bits = int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * _item_size(dataset.dtypes[0])))
-    claimed = math.ceil(dataset.width * dataset.height * dataset.count * bits / 8)
+    """GDAL reads zeros beyond the end of a raw file, and takes cells of single bits for bytes (seen with GDAL 3.10).
+
+    Gaps that its header states are left out.
+    """
+    claimed = dataset.width * dataset.height * dataset.count * _item_size(dataset.dtypes[0])
     if claimed > length:
         raise DataError(
             f"{where}: the file is cut short: its header (.hdr) claims {claimed} bytes, it has {length}. Fetch or copy "
-            "both again."
+            "both again; if its cells are of less than 8 bits (NBITS), convert it to GeoTIFF."
         )
 
 
