@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
 from mpmjax.reference.presence import present
+from mpmjax.stream.claims import refuse_files_elsewhere, refuse_large_blocks
 from mpmjax.stream.reopen import Reopening
 from mpmjax.stream.ring import Arrays, Slot
 from mpmjax.stream.unreadable import Undecodable, Unreadable, forgiving, read_band, unreadable
@@ -48,7 +49,8 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     """Open a local raster file, running no code and reaching no network.
 
     Raises:
-        DataError: the path is a URL or a GDAL virtual path, is missing, or is no raster of a known format.
+        DataError: the path is a URL or a GDAL virtual path, is missing, is no raster of a known format, claims blocks
+            that would fill the memory, or takes cells from a file outside its folder.
     """
     text = str(path)
     # A Path has only one slash left of "https://", and one that exists is a file, whatever it is called.
@@ -63,11 +65,19 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         )
     _refuse_strange_mask(path)
     try:
-        return rasterio.open(path, driver=driver)
+        # From the root on: a folder may be called "http:", and GDAL takes a relative name for what it begins with.
+        dataset = rasterio.open(path.absolute(), driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{text}: not a readable {driver} raster: {error}. Fetch it again, or convert it to GeoTIFF."
         ) from error
+    try:
+        refuse_large_blocks(dataset, path)
+        refuse_files_elsewhere(dataset, path)
+    except DataError:
+        dataset.close()
+        raise
+    return dataset
 
 
 def _refuse_strange_mask(path: Path) -> None:
