@@ -171,6 +171,11 @@ def decode(dataset: Any, band: int, tile: Tile, source: RasterSource, out: np.nd
         raise undecodable(source.name, source.path, source.band, tile, error) from error
 
 
+def cells_of_source(source: RasterSource) -> Grid:
+    """The cells of a source as a grid of their own."""
+    return Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
+
+
 def open_source(source: RasterSource) -> Reopening:
     """The file of a source, to read windows of it."""
     return Reopening(source.path, open_raster)
