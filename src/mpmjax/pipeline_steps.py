@@ -86,7 +86,7 @@ def prepared(this: Run, work: WorkFolder, *, maps: bool = True) -> Evidence:
 def require_room(this: Run, evidence: Evidence, work: WorkFolder) -> None:
     """Asked before a long fit, not after it."""
     plan_room(evidence, this.project.stream)
-    require_space(evidence, work.scratch)
+    require_space(evidence, work)
 
 
 def is_fitted(work: WorkFolder) -> bool:

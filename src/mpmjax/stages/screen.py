@@ -68,6 +68,7 @@ def screen(
         maps = TiledMaps(work, evidence.grid, PRODUCTS, room.tiles)
         tally = _score_tiles(_Work(screener, evidence, stream, area), room, maps, work, progress)
         if not tally.cells:
+            work.start_over()  # there is nothing to go on from
             raise DataError(
                 f"No cell of the district has data in at least {screener.settings['min_coverage']:.0%} of the "
                 f"{len(evidence.layers)} layers inside the study area; nothing was scored. Check the layers' extents "
