@@ -25,6 +25,7 @@ from mpmjax.stream.reader import StackReader
 from mpmjax.stream.ring import Ring, Slot
 from mpmjax.stream.room import DiskWatch, Room, plan_room
 from mpmjax.stream.tiledmaps import TiledMaps
+from mpmjax.stream.tilestore import TileStore
 from mpmjax.stream.workfolder import WorkFolder
 from mpmjax.types import Evidence, Screener, Screening, Slab, Tile
 
@@ -77,6 +78,7 @@ def screen(
         counted = tally.record()
         work.manifest.keep(COUNTED, counted)
         maps.publish(maps.unfinished(), room.threads.writers)
+    TileStore(work.scratch, PRODUCTS).remove()  # left where a run was killed between its last map and this
     return Tally.of_record(counted).screening(area.unit_km2)
 
 
