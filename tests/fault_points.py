@@ -44,7 +44,7 @@ class Points:
 
     def place(self, path: Any) -> str:
         if isinstance(path, int):
-            path = os.readlink(f"/proc/self/fd/{path}")
+            path = Path(f"/proc/self/fd/{path}").readlink()
         path = str(path)
         if not path.startswith(self.output):
             return OUTSIDE

@@ -32,7 +32,7 @@ CHUNK = 256
 
 class StoppedClock(datetime):
     @classmethod
-    def now(cls, tz=None) -> datetime:  # noqa: ARG003 - the signature of datetime
+    def now(cls, tz=None) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -41,15 +41,16 @@ def replace_what_varies() -> None:
     from mpmjax.ops import lstm
     from mpmjax.reporting import record
     from mpmjax.stages import report
+    from mpmjax.stream.cache import code_version
 
     assert pipeline
     mock.patch.object(record, "datetime", StoppedClock).start()
     stages = ("prepare", "screen", "targets", "report")
     mock.patch.object(pipeline_work.Run, "times", property(lambda this: dict.fromkeys(stages, 0.0))).start()
-    mock.patch.object(report, "_maps", lambda record, directory: {}).start()
-    mock.patch.object(report, "_curves", lambda record: {}).start()
+    mock.patch.object(report, "_maps", return_value={}).start()
+    mock.patch.object(report, "_curves", return_value={}).start()
     mock.patch.object(lstm, "CHUNK", CHUNK).start()
-    pipeline_work.code()  # kept: the sources may be edited while the tests run
+    pipeline_work.code(), code_version()  # kept: the sources may be edited while the tests run
 
 
 def child(order: Mapping[str, Any]) -> int:
@@ -111,8 +112,8 @@ def forget_room() -> None:
     from mpmjax import pipeline_steps
     from mpmjax.stages import screen
 
-    mock.patch.object(pipeline_steps, "require_space", lambda evidence, folder: None).start()
-    mock.patch.object(screen.DiskWatch, "wrote", lambda self, size, left: None).start()
+    mock.patch.object(pipeline_steps, "require_space").start()
+    mock.patch.object(screen.DiskWatch, "wrote").start()
 
 
 def main() -> None:

@@ -63,7 +63,8 @@ def make_screener(folder: Path, district: Path) -> Path:
         floor = float(values.min()) / 2.0 if transform == "log" else 0.0
         middle = {"midpoint": float(seen.mean()), "slope": slope}
         memberships.append(Membership("sigmoid", middle, transform=transform, floor=floor))
-        spread = dict(zip(("min", "p1", "median", "p99", "max"), np.quantile(values, (0, 0.01, 0.5, 0.99, 1)).tolist()))
+        shares = {"min": 0.0, "p1": 0.01, "median": 0.5, "p99": 0.99, "max": 1.0}
+        spread = {name: float(np.quantile(values, share)) for name, share in shares.items()}
         record = {"name": layer["name"], "role": layer["role"], "direction": int(sign), "weight": None}
         layers.append(record | {"distinctness": 1.0, "codes": {}, "derivation": {}, "source": "", **spread})
     arrays = random_arrays(1, len(LAYERS), 4, 2, 3, seed=2)
@@ -237,7 +238,7 @@ def begun(path: Path) -> list[int]:
 
 def quick_folder() -> Path:
     """In memory where there is such a disk: thousands of runs sync every file, and none of them ends by a power cut."""
-    shm = Path("/dev/shm")
+    shm = Path("/dev/shm")  # noqa: S108 - a fresh folder is made in it
     return Path(tempfile.mkdtemp(prefix="mpmjax-faults-", dir=shm if os.access(shm, os.W_OK) else None))
 
 

@@ -1,4 +1,4 @@
-"""What the tests of faults share: one district, one server of forks, one undisturbed run; and one with failing calls."""
+"""What the tests of faults share: a district, a server of forks and an undisturbed run; the same with failing calls."""
 
 from __future__ import annotations
 

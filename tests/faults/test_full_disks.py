@@ -78,12 +78,20 @@ def small_disk(path: Path, kib: int) -> Iterator[Path]:
     try:
         yield path
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        _system("umount", path)
         path.rmdir()
 
 
 def _mount(*arguments: object) -> int:
-    return subprocess.run(["mount", *map(str, arguments)], check=False, capture_output=True).returncode
+    return _system("mount", *arguments)
+
+
+def _system(name: str, *arguments: object) -> int:
+    """Run a program of the system; its exit status."""
+    program = shutil.which(name)
+    if program is None:
+        return 127
+    return subprocess.run([program, *map(str, arguments)], check=False, capture_output=True).returncode
 
 
 def peak_kib(bench: Bench) -> int:
@@ -156,7 +164,7 @@ def read_only(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        _system("umount", path)
 
 
 @pytest.mark.faults
@@ -203,7 +211,7 @@ def fail(tally: Tally, match: str, number: int, error: int, once: bool, tiled: b
 
 @pytest.mark.faults
 def test_each_call_that_writes_fails(failing: Bench) -> None:
-    """EIO, once, at every call on one file of each kind: from a run's beginning for what comes first, else after tiles."""
+    """EIO, once, at every call on one file of each kind; of what comes after the tiles in a run that has them."""
     tally, calls = Tally(failing), written(failing, failing.folder / "counted")
     later = written(failing, failing.tiled("counted"))
     for match in EVERY:
@@ -211,7 +219,9 @@ def test_each_call_that_writes_fails(failing: Bench) -> None:
         assert own, f"nothing is written to {match}"
         for number in range(1, max(own, late) + 1):
             fail(tally, match, number, errno.EIO, once=True, tiled=late == own)
-    tally.show(f"EIO at {sum(tally.ends.values()) + len(tally.wrong)} single calls, every one on {len(EVERY)} kinds of file")
+    tally.show(
+        f"EIO at {sum(tally.ends.values()) + len(tally.wrong)} single calls, every one on {len(EVERY)} kinds of file"
+    )
 
 
 @pytest.mark.faults

@@ -1,7 +1,8 @@
-"""kill -9 at any moment, and the same command again: the bytes of a run that was never killed, and little done twice."""
+"""kill -9 at any moment, and the same command again: the bytes of a run never killed, and little done twice."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import shutil
@@ -47,7 +48,7 @@ class Series:
         bench.screen(output, begun=str(files[kills]))
         bench.require_same(output, f"run {self.runs} after {done} kills")
         tiles = [set(begun(file)) for file in files]
-        twice = [len(before & after) for before, after in zip(tiles, tiles[1:], strict=False)]
+        twice = [len(before & after) for before, after in itertools.pairwise(tiles)]
         assert max(twice) <= IN_FLIGHT, f"run {self.runs}: tiles done again after each kill: {twice}"
         self.runs, self.kills, self.again = self.runs + 1, self.kills + done, max(self.again, *twice)
         shutil.rmtree(output)
