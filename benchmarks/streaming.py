@@ -155,8 +155,8 @@ def stand_in(folder: Path, count: int, seconds: float) -> str:
     """A pass whose computation is a device of one tile at a time; wall time over the sum of its sleeps."""
     import numpy as np
 
-    from mpmjax.pipeline_work import Run
     from mpmjax.pipeline_steps import prepared
+    from mpmjax.pipeline_work import Run
     from mpmjax.products import PRODUCTS
     from mpmjax.stages.screen import Scored
     from mpmjax.stream.engine import Pass, Threads

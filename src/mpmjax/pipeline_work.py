@@ -94,11 +94,14 @@ class Run:
                     self.cache.drop_if_bare()
                 raise
 
-    def claim(self, work: WorkFolder, screener: str | None = None) -> None:
+    def claim(self, work: WorkFolder, screener: str | None = None) -> bool:
         """Go on with what was begun in the folder, or begin.
 
         Args:
             screener: checksum of the Screener that the maps are made with; None for one that is fitted here.
+
+        Returns:
+            Whether this very work was begun there. Otherwise what stands there is left until it is replaced.
 
         Raises:
             FolderError: what was begun there is something else.
@@ -107,9 +110,11 @@ class Run:
         if begun.get("Screener") == FITTED_HERE and work.manifest.files().get(REST) == screener:
             screener = None  # the one that `fit` left in this very folder
         made_with = FITTED_HERE if screener is None else {"sha256": screener}
-        if work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh):
-            return
-        (self.output / RECORD).unlink(missing_ok=True)  # of an earlier run: what it tells of is going to be replaced
+        return work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh)
+
+    def unfinish(self) -> None:
+        """What run.json tells of is going to be replaced: until it is written again the folder holds no finished run."""
+        (self.output / RECORD).unlink(missing_ok=True)
 
     def _fingerprint(self) -> dict[str, dict[str, Any]]:
         """Everything that the maps follow from, but the Screener: not how the work is cut, nor what judges it."""
