@@ -212,6 +212,26 @@ def test_a_mutant_that_hands_over_outside_the_stream_is_seen(card: Card, monkeyp
     assert differ(prepared().compute(slab, wanted_of(slab)), on_host(slab))
 
 
+def test_beyond_the_end_of_a_slab_all_is_missing(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One length for XLA, whatever the slab; no kernel reads what nobody wrote."""
+    shared: list[np.ndarray] = []
+
+    def watched(array: Any) -> Any:
+        shared.append(np.array(interop.to_jax(array)))
+        return interop.to_jax(array)
+
+    monkeypatch.setattr(module, "to_jax", watched)
+    lanes = prepared()
+    for shape in (SHAPE, (45, 46), (50, 128)):
+        slab = slab_of(0, shape)
+        assert_same(lanes.compute(slab, wanted_of(slab)), on_host(slab))
+        mu, valid = shared[-2:]
+        assert mu.shape == valid.shape == (LAYERS, SHAPE[0] * SHAPE[1])
+        first, cells = int(np.flatnonzero(wanted_of(slab))[0]), shape[0] * shape[1]
+        assert not valid[:, cells - first :].any()
+        assert valid[:, : cells - first].any()
+
+
 def test_buffers_are_held_while_xla_reads_them(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[tuple[Any, ...]] = []
     hold = interop.Holder.hold

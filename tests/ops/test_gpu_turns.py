@@ -120,6 +120,19 @@ def test_lanes_that_fail_together_halve_once() -> None:
     assert len(memory.said) == 1
 
 
+def test_a_lane_that_fails_late_goes_on_with_what_the_others_came_down_to() -> None:
+    memory = Memory(room=100, cells=64)
+
+    def late(cells: int) -> int:
+        if cells == 64:
+            memory.batches.cells = 8
+            raise Full("after all the others")
+        return memory.work(cells)
+
+    assert memory.batches(late) == 8
+    assert memory.batches.cells == 8
+
+
 def test_many_lanes_on_a_small_card_all_end() -> None:
     memory = Memory(room=40, cells=64, smallest=1)
     with ThreadPoolExecutor(6) as pool:

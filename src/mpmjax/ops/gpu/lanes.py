@@ -128,7 +128,7 @@ class Lanes:
     def _sent(self, slab: Slab, first: int, cells: int, stream: Any) -> tuple[Any, ...]:
         """Start copies and kernel; the buffers that they fill: memberships, validity, then what these are made of.
 
-        Of `cells` cells always, where the slab ends before: XLA compiles for each length that it is given.
+        Of `cells` cells always, missing ones where the slab ends before: XLA compiles for each length it is given.
         """
         cupy = cuda.array_module()
         there = min(cells, slab.inside.size - first)
@@ -145,7 +145,7 @@ class Lanes:
         parts: list[list[Any]] = []
         for start in range(0, len(places), CHUNK):
             chosen = places[start : start + CHUNK]
-            chunk = np.full(CHUNK, mu.shape[1], np.int32)
+            chunk = np.zeros(CHUNK, np.int32)  # padded by a cell that is scored in vain; a fresh one, XLA reads it late
             chunk[: len(chosen)] = chosen
             parts.append(holder.hold(buffers, self._scorer.launch(mu, valid, chunk, KINDS)))
             for part in parts[-1]:

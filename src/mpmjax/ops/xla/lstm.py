@@ -7,7 +7,6 @@ scores do not depend on the tile it came with, nor on how many threads score til
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +48,7 @@ class Xla:
 
         Args:
             mu: float32 [L, n]; valid: bool [L, n].
-            cells: int32 [c], columns of them; n and above for none, which is missing everywhere.
+            cells: int32 [c], columns of them, each < n.
             kinds: names of maps of one dtype each.
 
         Returns:
@@ -69,8 +68,7 @@ class Xla:
 
 @jax.jit
 def _gathered(mu: jax.Array, valid: jax.Array, cells: jax.Array) -> tuple[jax.Array, jax.Array]:
-    take = partial(jnp.take, indices=cells, axis=1, mode="fill")
-    return take(mu, fill_value=0.0), take(valid, fill_value=False)
+    return jnp.take(mu, cells, axis=1, mode="clip"), jnp.take(valid, cells, axis=1, mode="clip")
 
 
 @jax.jit
