@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mpmjax.autoencoder.checkpoint import load_screener
     from mpmjax.errors import MpmError
-    from mpmjax.pipeline import compare, explain, fit, prepare, report, run, screen, validate
+    from mpmjax.pipeline import compare, explain, fit, prepare, report, run, screen, validate, verify
     from mpmjax.project import Project, load_project
     from mpmjax.types import Screener
 
@@ -24,6 +24,7 @@ _HOMES = {
     "prepare": "pipeline",
     "screen": "pipeline",
     "validate": "pipeline",
+    "verify": "pipeline",
     "report": "pipeline",
     "compare": "pipeline",
     "explain": "pipeline",
@@ -48,6 +49,7 @@ __all__ = [
     "run",
     "screen",
     "validate",
+    "verify",
 ]
 
 

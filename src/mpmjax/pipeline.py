@@ -22,7 +22,7 @@ from mpmjax.pipeline_steps import (
     require_room,
     some_cells,
 )
-from mpmjax.pipeline_work import RECORD, Run, Say, read_record, write_record
+from mpmjax.pipeline_work import RECORD, Run, Say, read_record, whole_record, write_record
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import output_checksums, pa_cut
 from mpmjax.stages.compare import compare as side_by_side
@@ -154,7 +154,7 @@ def verify(output: str | Path, *, say: Say = lambda line: None) -> list[str]:
     if not output.is_dir():
         raise DataError(f"{output}: no such folder. Name the output folder of a run.")
     with gdal_environment(), work_folder(output) as work:
-        found = check_files(work, read_record(output) if (output / RECORD).exists() else None)
+        found = check_files(work, whole_record(work))
     say(f"{found.checked} files and tiles were held against their checksums.")
     return list(found.damaged)
 

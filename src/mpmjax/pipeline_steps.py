@@ -10,7 +10,7 @@ from typing import Any
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST, load_screener, save_screener
 from mpmjax.errors import DataError
 from mpmjax.evidence.sources import require_unchanged
-from mpmjax.pipeline_work import OUTPUTS, RECORD, Run, read_record, write_record
+from mpmjax.pipeline_work import OUTPUTS, RECORD, Run, whole_record, write_record
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
 from mpmjax.scoring.thresholds import outlier_cut
@@ -55,9 +55,11 @@ def refuse_other_inputs(record: Mapping[str, Any], evidence: Evidence) -> None:
 
 def already_done(this: Run, work: WorkFolder) -> dict[str, Any] | None:
     """The record of a finished run of the same project, if every file of it is whole; else what is not is told."""
-    try:
-        record = read_record(this.output)
-    except DataError:  # not finished, or run.json itself is damaged
+    record = whole_record(work)
+    if record is None:
+        if (this.output / RECORD).exists():
+            this.say(f"  {this.output / RECORD}: is damaged, and written anew.")
+            (this.output / RECORD).unlink()
         return None
     judged = this.project.validate_
     if record["settings"].get("validate") != (None if judged is None else judged.model_dump(mode="json")) or any(
@@ -86,7 +88,7 @@ def prepared(this: Run, work: WorkFolder, *, maps: bool = True) -> Evidence:
 def require_room(this: Run, evidence: Evidence, work: WorkFolder) -> None:
     """Asked before a long fit, not after it."""
     plan_room(evidence, this.project.stream)
-    require_space(evidence, work.scratch)
+    require_space(evidence, work)
 
 
 def is_fitted(work: WorkFolder) -> bool:

@@ -24,7 +24,7 @@ from mpmjax.stream.memory import steady_heap
 from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.progress import Progress
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.stream.workfolder import FINGERPRINT, LOG, SCRATCH, WorkFolder, work_folder
+from mpmjax.stream.workfolder import FINGERPRINT, LOG, SCRATCH, WorkFolder, whole, work_folder
 
 Say = Callable[[str], None]
 RECORD = "run.json"
@@ -196,6 +196,17 @@ def read_record(output: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not there, so {output} holds no finished run. Run the project first.") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read ({error}). Run the project again.") from error
+
+
+def whole_record(work: WorkFolder) -> dict[str, Any] | None:
+    """What run.json of the folder holds; None where there is none, or it is not what was written."""
+    known = work.manifest.files().get(RECORD)
+    if known is not None and not whole(work.output / RECORD, known):
+        return None
+    try:
+        return read_record(work.output)
+    except DataError:
+        return None
 
 
 def write_record(record: Mapping[str, Any], work: WorkFolder) -> None:

@@ -116,7 +116,10 @@ class ModelSection(Section):
 
 
 class StreamSection(Section):
-    """[stream]: how the work is cut. Changes the time and the memory, never the answer."""
+    """[stream]: how the work is cut. Changes the time and the memory, never the answer.
+
+    But with on_error = "nodata" a run goes on without what cannot be read, and says so.
+    """
 
     tile: Annotated[int, Field(ge=16, le=16_384)] = 512
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -126,6 +129,9 @@ class StreamSection(Section):
     )
     on_error: Literal["stop", "nodata"] = Field(
         default="stop", description="blocks of a raster that cannot be decoded: stop, or count them as missing"
+    )
+    tile_cache: bool = Field(
+        default=False, description="keep decoded copies of rasters that lie on the grid and are slow to decode"
     )
     cache: File | None = Field(
         default=None, description="folder of prepared layers, to share between runs; default: evidence/ in the output"

@@ -104,6 +104,7 @@ def test_no_worse_than_squares(shape: tuple[int, int], size: int, blocks: list[t
         ([(1024, 1024), (256, 256)], (1024, 1024)),
         ([(2048, 2048)], (1024, 1024)),
         ([(100, 100)], (500, 500)),
+        ([(200, 300)], (400, 600)),  # 400 x 300 is squarer, and less than half of what was asked for
         ([STRIPS], (13, 20_000)),
         ([(16, 20_000)], (16, 20_000)),
         ([(16, 20_000), (24, 20_000)], (48, 20_000)),

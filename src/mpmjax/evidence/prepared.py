@@ -16,6 +16,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from mpmjax.evidence.layer import derived_layer, raster_layer
+from mpmjax.evidence.raster.copy import can_be_copied, copy_decoded
 from mpmjax.evidence.raster.scan import RasterFacts, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
 from mpmjax.evidence.raster.warp import align, choose_resampling
@@ -26,7 +27,7 @@ from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import Category
 from mpmjax.stream.cache import Cache, Entry, Ingredients, Record
-from mpmjax.stream.unreadable import forgiving, told, windows
+from mpmjax.stream.unreadable import Undecodable, forgiving, told, windows
 from mpmjax.types import Grid, Layer
 
 HERE = "{source}"
@@ -40,6 +41,9 @@ DERIVED_KEYS = (
     *("radius", "kernel", "max_distance", "field", "classes"),
 )
 """Keys of a vector layer that change its cells."""
+
+
+COPY = "decoded copy"
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,9 @@ def is_kept(shelf: Shelf, section: LayerSection, source: RasterSource | None, gr
     if source is None:
         return shelf.find(section.name, [section.source], _derived_ingredients(section, grid)) is not None
     if source.lies_on(grid):
-        return True
+        if not _is_to_be_copied(shelf, source):
+            return True
+        return shelf.find(section.name, [section.source], _copy_ingredients(section)) is not None
     return shelf.find(section.name, [section.source], _warped_ingredients(shelf, section, source, grid)) is not None
 
 
@@ -138,8 +144,7 @@ def lay(shelf: Shelf, section: LayerSection, source: RasterSource, facts: Raster
         **({"valid_range": list(section.valid_range)} if section.valid_range else {}),
     }
     if source.lies_on(grid):
-        about |= {"method": "as it is", "prepared": None}
-        return Made(layer, *_with_losses(about, source, facts.unreadable), None)
+        return _straight(shelf, section, source, facts, layer, about)
     how = choose_resampling(source, grid, section.role, section.resampling)
 
     def make(out: Path) -> dict[str, Any]:
@@ -151,6 +156,42 @@ def lay(shelf: Shelf, section: LayerSection, source: RasterSource, facts: Raster
     laid = _at(layer, entry, nodata=None, masked=False, valid_range=None)
     about |= {"method": how, "prepared": _file(entry)}
     return Made(laid, *_with_losses(about, source, entry.record["unreadable"]), seconds)
+
+
+def _straight(
+    shelf: Shelf, section: LayerSection, source: RasterSource, facts: RasterFacts, layer: Layer, about: dict[str, Any]
+) -> Made:
+    """A layer that lies on the grid: its decoded copy where the project asks for copies, else the file itself.
+
+    The file itself too where blocks are missing: its type may have no value to spare that could say so in a copy.
+    """
+    notes: tuple[str, ...] = ()
+    if _is_to_be_copied(shelf, source) and not facts.unreadable:
+
+        def make(out: Path) -> dict[str, Any]:
+            copy_decoded(source, out)
+            return {"dtype": source.dtype}
+
+        try:
+            entry, seconds = _raster(shelf, section, _copy_ingredients(section), make)
+            return Made(_at(layer, entry), {**about, "method": COPY, "prepared": _file(entry)}, (), seconds)
+        except Undecodable:
+            if shelf.project.stream.on_error == "stop":
+                raise
+    elif shelf.project.stream.tile_cache and source.masked:
+        notes = (f"layer {source.name!r}: {source.path} has a mask of its own and is read directly, not from a copy.",)
+    about |= {"method": "as it is", "prepared": None}
+    known, losses = _with_losses(about, source, facts.unreadable)
+    return Made(layer, known, notes + losses, None)
+
+
+def _is_to_be_copied(shelf: Shelf, source: RasterSource) -> bool:
+    return shelf.project.stream.tile_cache and can_be_copied(source)
+
+
+def _copy_ingredients(section: LayerSection) -> dict[str, Any]:
+    """Raw values are those of the file, whatever the project says of them."""
+    return {"step": COPY, "band": section.band, "crs": section.crs}
 
 
 def _with_losses(

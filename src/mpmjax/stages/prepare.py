@@ -178,6 +178,9 @@ def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid,
         source = rasters.get(section.name)
         if is_kept(shelf, section, source, grid):
             continue
+        if source is not None and source.lies_on(grid):  # a decoded copy, and nothing beside it
+            bytes_of_cell += np.dtype(source.dtype).itemsize
+            continue
         bytes_of_cell += 4 if source is None else np.dtype(exact(source.dtype)).itemsize
         # While it is made: a copy of the source without what is missing, or what a proximity of classes keeps.
         passing = 4 * cells if source is None else 8 * source.width * source.height

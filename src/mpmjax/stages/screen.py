@@ -25,6 +25,7 @@ from mpmjax.stream.reader import StackReader
 from mpmjax.stream.ring import Ring, Slot, in_memory
 from mpmjax.stream.room import DiskWatch, Room, plan_room
 from mpmjax.stream.tiledmaps import TiledMaps
+from mpmjax.stream.tilestore import TileStore
 from mpmjax.stream.workfolder import WorkFolder
 from mpmjax.types import Evidence, Screener, Screening, Slab, Tile
 
@@ -69,6 +70,7 @@ def screen(
         scoring = _Work(screener, evidence, stream, area, progress.say)
         tally = _score_tiles(scoring, room, maps, work, progress)
         if not tally.cells:
+            work.start_over()  # there is nothing to go on from
             raise DataError(
                 f"No cell of the district has data in at least {screener.settings['min_coverage']:.0%} of the "
                 f"{len(evidence.layers)} layers inside the study area; nothing was scored. Check the layers' extents "
@@ -77,6 +79,7 @@ def screen(
         counted = tally.record()
         work.manifest.keep(COUNTED, counted)
         maps.publish(maps.unfinished(), room.threads.writers)
+    TileStore(work.scratch, PRODUCTS).remove()  # left where a run was killed between its last map and this
     return Tally.of_record(counted).screening(area.unit_km2)
 
 

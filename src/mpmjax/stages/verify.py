@@ -35,16 +35,18 @@ def verify(work: WorkFolder, record: Mapping[str, Any] | None) -> Verified:
     """Look at everything that the manifest and run.json name.
 
     Args:
-        record: what run.json holds, None where the run is not finished.
+        record: what run.json holds, None where the run is not finished or run.json is damaged.
 
     Raises:
         DataError: the folder holds no run.
     """
-    known = {**work.manifest.files(), **(record["outputs"] if record is not None else {})}
+    known = {**(record["outputs"] if record is not None else {}), **work.manifest.files()}
     rows = work.manifest.tiles()
-    if not known and work.manifest.fact(FINGERPRINT) is None:
+    if not known and work.manifest.fact(FINGERPRINT) is None and not work.manifest.replaced:
         raise DataError(f"{work.output}: holds no run. Name the output folder of one.")
     damaged = [_say(work, name) for name, digest in sorted(known.items()) if not whole(work.output / name, digest)]
+    if work.manifest.replaced:
+        damaged.insert(0, f"{work.manifest.path}: was damaged, and what it knew is lost. Run the project again.")
     # Tiles are gone once their maps stand; what is left of them belongs to a run that is not finished.
     tiles = [row for row in rows.values() if (work.scratch / FOLDER / f"{row.index:07d}.tile").exists()]
     damaged += [

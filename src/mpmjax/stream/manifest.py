@@ -58,12 +58,15 @@ class Manifest:
     Args:
         folder: where it lies; exists.
 
+    Attributes:
+        replaced: it was damaged when it was opened, and what it knew is lost.
+
     Raises (all methods):
         DiskError: it cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / NAME
+        self.path, self.replaced = folder / NAME, False
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
@@ -136,10 +139,12 @@ class Manifest:
 
     def _open(self) -> sqlite3.Connection:
         """A manifest that cannot be read is made anew: what it knew is then found out, or done, again."""
+        self.replaced = self.path.exists() and self.path.stat().st_size > 0
         connection = sqlite3.connect(self.path, isolation_level="IMMEDIATE", check_same_thread=False)
         try:
             _steady(connection)
             if _is_ours(connection) and connection.execute("pragma quick_check").fetchone()[0] == "ok":
+                self.replaced = False
                 return connection
         except sqlite3.DatabaseError as error:
             if not _is_damage(error):
@@ -155,21 +160,30 @@ class Manifest:
 
 
 def _steady(connection: sqlite3.Connection) -> None:
+    # Of a bit that flipped inside a text the row's checksum tells; it must not keep the other rows from being read.
+    connection.text_factory = lambda text: text.decode(errors="replace")
     # A tile's row may be lost in a power cut, but may not damage others. Truncating the journal is quicker than
     # deleting it, and unlike a write-ahead log works on network drives.
+    connection.text_factory = _decoded
     connection.execute("pragma journal_mode = truncate")
     connection.execute("pragma synchronous = normal")
 
 
+def _decoded(text: bytes) -> str:
+    """Text of which a byte was lost is other text, which its checksum tells, and no error."""
+    return text.decode(errors="replace")
+
+
 def _is_ours(connection: sqlite3.Connection) -> bool:
+    connection.execute("select kind, name, value, checksum from rows limit 0")
     return connection.execute("pragma user_version").fetchone()[0] == FORMAT
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Not a full disk or a missing permission, which another manifest would meet again."""
-    return getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or not isinstance(
-        error, sqlite3.OperationalError
-    )
+    """Not a full disk or a missing permission, which another manifest would meet again. ERROR is a table not there."""
+    found = getattr(error, "sqlite_errorname", "")
+    known = found in ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+    return known or not isinstance(error, sqlite3.OperationalError)
 
 
 def _checksum(kind: str, name: str, value: str) -> str:

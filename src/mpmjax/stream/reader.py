@@ -18,6 +18,7 @@ from rasterio.errors import RasterioError
 
 from mpmjax.errors import DataError
 from mpmjax.reference.presence import present
+from mpmjax.stream.claims import refuse_files_elsewhere, refuse_large_blocks
 from mpmjax.stream.reopen import Reopening
 from mpmjax.stream.ring import Arrays, Slot
 from mpmjax.stream.unreadable import Undecodable, Unreadable, forgiving, read_band, unreadable
@@ -33,10 +34,14 @@ GDAL_CACHE = 128 << 20
 """Bytes of GDAL's block cache, for the whole process; its default, 5 % of the memory, grows with the machine."""
 
 
+GDAL_POOL = 64
+"""Files that GDAL holds open at a time where it joins many."""
+
+
 @contextmanager
 def gdal_environment() -> Iterator[None]:
-    """GDAL with a bounded block cache."""
-    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE):
+    """GDAL with a bounded block cache and few open files."""
+    with rasterio.Env(GDAL_CACHEMAX=GDAL_CACHE, GDAL_MAX_DATASET_POOL_SIZE=GDAL_POOL):
         yield
 
 
@@ -44,7 +49,8 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
     """Open a local raster file, running no code and reaching no network.
 
     Raises:
-        DataError: the path is a URL or a GDAL virtual path, is missing, or is no raster of a known format.
+        DataError: the path is a URL or a GDAL virtual path, is missing, is no raster of a known format, claims blocks
+            that would fill the memory, or takes cells from a file outside its folder.
     """
     text = str(path)
     # A Path has only one slash left of "https://", and one that exists is a file, whatever it is called.
@@ -59,11 +65,19 @@ def open_raster(path: Path) -> rasterio.DatasetReader:
         )
     _refuse_strange_mask(path)
     try:
-        return rasterio.open(path, driver=driver)
+        # From the root on: a folder may be called "http:", and GDAL takes a relative name for what it begins with.
+        dataset = rasterio.open(path.absolute(), driver=driver)
     except (RasterioError, UnicodeDecodeError, ValueError) as error:
         raise DataError(
             f"{text}: not a readable {driver} raster: {error}. Fetch it again, or convert it to GeoTIFF."
         ) from error
+    try:
+        refuse_large_blocks(dataset, path)
+        refuse_files_elsewhere(dataset, path)
+    except DataError:
+        dataset.close()
+        raise
+    return dataset
 
 
 def _refuse_strange_mask(path: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from rasterio import DatasetReader
 from rasterio.errors import RasterioError
 
+from mpmjax.stream.claims import block_size
 from mpmjax.stream.layerfile import window_of
 from mpmjax.types import Tile
 
@@ -49,6 +50,11 @@ class Reopening:
         """(height, width) of a band's blocks."""
         height, width = self._dataset.block_shapes[band - 1]
         return height, width
+
+    @property
+    def block_size(self) -> int:
+        """Bytes that are decoded to see one cell."""
+        return block_size(self._dataset)
 
     def dtype(self, band: int) -> str:
         return self._dataset.dtypes[band - 1]

@@ -17,9 +17,11 @@ from mpmjax.project_sections import StreamSection
 from mpmjax.stream.engine import Threads
 from mpmjax.stream.files import require_disk
 from mpmjax.stream.prefetch import worker_count
-from mpmjax.stream.reader import block_shapes
+from mpmjax.stream.reader import GDAL_POOL, block_shapes
 from mpmjax.stream.ring import slot_bytes
 from mpmjax.stream.tiles import plan_tiles
+from mpmjax.stream.tilestore import FOLDER
+from mpmjax.stream.workfolder import WorkFolder
 from mpmjax.types import Evidence, Tile
 
 BASE_MEMORY = 1 << 30
@@ -34,8 +36,8 @@ MAP_BYTES = sum(np.dtype(product.dtype).itemsize for product in PRODUCTS)
 ON_DISK = 1.4
 """Tiles (61 % of MAP_BYTES) and COGs with overviews (80 %) of a demo district, which stand side by side for a time."""
 
-OPEN_FILES = 160
-"""Tiles that GDAL holds open while it joins them (reader.GDAL_POOL), and what Python and its libraries have open."""
+OPEN_FILES = GDAL_POOL + 96
+"""Tiles that GDAL holds open while it joins them, and what Python and its libraries have open."""
 
 LANES = 2
 """Threads that feed a card: one copies while the other's batch is scored. Cores do nothing for it."""
@@ -102,14 +104,16 @@ def memory_needed(evidence: Evidence, room: Room) -> int:
     return BASE_MEMORY + slots + cells * (computed * threads.compute + results)
 
 
-def require_space(evidence: Evidence, folder: Path) -> None:
-    """Refuse a pass whose tiles and maps do not fit on the disk of `folder`.
+def require_space(evidence: Evidence, work: WorkFolder) -> None:
+    """Refuse a pass whose tiles and maps do not fit on the disk; those that stand there already need no room.
 
     Raises:
         DiskError: says how much is needed.
     """
     cells = evidence.grid.width * evidence.grid.height
-    require_disk(folder, int(cells * MAP_BYTES * ON_DISK), "screening")
+    files = [*(work.scratch / FOLDER).glob("*.tile"), *(work.output / f"{product.name}.tif" for product in PRODUCTS)]
+    there = sum(file.stat().st_size for file in files if file.exists())
+    require_disk(work.scratch, max(int(cells * MAP_BYTES * ON_DISK) - there, 0), "screening")
 
 
 def _require_files(evidence: Evidence, threads: Threads) -> None:

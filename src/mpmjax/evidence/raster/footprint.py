@@ -61,12 +61,14 @@ class Footprint:
         zone, a rotated file fills half its box, and one of the places may lie on the antimeridian.
         """
         x, y = self._examples()
-        across, down = x - x[:, :1], y - y[:, :1]
-        return _median(np.abs(across[:, 1] * down[:, 2] - across[:, 2] * down[:, 1]))
+        with np.errstate(invalid="ignore", over="ignore"):  # infinite places
+            across, down = x - x[:, :1], y - y[:, :1]
+            return _median(np.abs(across[:, 1] * down[:, 2] - across[:, 2] * down[:, 1]))
 
     def span(self) -> tuple[float, float]:
         """How many columns and rows of the source the box around a cell of the grid takes; as `cells_under`."""
-        columns, rows = (_median(np.ptp(places, axis=1)) for places in self._examples())
+        with np.errstate(invalid="ignore"):
+            columns, rows = (_median(np.ptp(places, axis=1)) for places in self._examples())
         return columns, rows
 
     def _examples(self) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +148,7 @@ def _median(values: np.ndarray) -> float:
 
 def _at(transform: Affine, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b, c, d, e, f = transform[:6]
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):  # cells of 1e-300 degrees
         return a * x + b * y + c, d * x + e * y + f
 
 

@@ -15,10 +15,13 @@ from mpmjax.errors import DataError
 from mpmjax.evidence.raster.source import RasterSource, open_source, read_valid
 from mpmjax.stream.tiles import cut
 from mpmjax.stream.unreadable import forgiving, windows
-from mpmjax.types import Layer
+from mpmjax.types import Layer, Tile
 
 WINDOW = 1024
 WINDOWS = 64
+DECODED = 4 << 30
+"""Bytes of blocks to decode, about, at most: fewer windows are looked at where blocks are larger than 64 MiB."""
+
 CELLS = 65_536
 """About how many cells are kept, with their right neighbours, to tell names from numbers."""
 
@@ -97,10 +100,7 @@ def scan(source: RasterSource, layer: Layer, on_error: str = "stop") -> RasterFa
     # What lies inside a stated range is meant, whatever it looks like.
     sentinels = SENTINELS if layer.valid_range is None else ()
     with open_source(source) as file:
-        tiles = cut((source.height, source.width), WINDOW)
-        step = len(tiles) / WINDOWS
-        if step > 1:
-            facts.whole, tiles = False, [tiles[int(i * step)] for i in range(WINDOWS)]
+        facts.whole, tiles = _windows(source, max(1, min(WINDOWS, DECODED // file.block_size)))
         every = max(1, math.ceil(math.sqrt(sum(tile.height * tile.width for tile in tiles) / CELLS)))
         for tile in tiles:
             raw, valid = read_valid(file, tile, source, layer, bad)
@@ -112,6 +112,25 @@ def scan(source: RasterSource, layer: Layer, on_error: str = "stop") -> RasterFa
     with np.errstate(over="ignore", invalid="ignore"):  # values near the limit of float64
         _describe(facts, pairs * layer.scale + layer.offset)
     return facts
+
+
+def _windows(source: RasterSource, most: int) -> tuple[bool, list[Tile]]:
+    """Whether they are the whole source, and the windows; a header may claim more of them than there is memory for."""
+    across, down = -(-source.width // WINDOW), -(-source.height // WINDOW)
+    step = across * down / most
+    if step <= 1:
+        return True, cut((source.height, source.width), WINDOW)
+    places = [divmod(int(i * step), across) for i in range(most)]
+    return False, [
+        Tile(
+            index,
+            y * WINDOW,
+            x * WINDOW,
+            min(WINDOW, source.height - y * WINDOW),
+            min(WINDOW, source.width - x * WINDOW),
+        )
+        for index, (y, x) in enumerate(places)
+    ]
 
 
 def _add(facts: RasterFacts, raw: np.ndarray, valid: np.ndarray, sentinels: tuple[float, ...], layer: Layer) -> None:
@@ -153,7 +172,8 @@ def _neighbours(raw: np.ndarray, valid: np.ndarray, every: int) -> np.ndarray:
     )
     right = np.minimum(columns + 1, raw.shape[1] - 1)
     raw, valid = raw[rows], valid[rows]
-    here, there = (np.where(valid[:, at], raw[:, at].astype(np.float64), np.nan) for at in (columns, right))
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        here, there = (np.where(valid[:, at], raw[:, at].astype(np.float64), np.nan) for at in (columns, right))
     there[:, columns == right] = np.nan
     return np.stack((here.ravel(), there.ravel()), axis=1)
 

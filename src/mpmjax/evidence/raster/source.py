@@ -7,6 +7,7 @@ its cells do not depend on tiles or threads.
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.enums import MaskFlags
@@ -23,6 +23,7 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 from mpmjax.errors import DataError
 from mpmjax.evidence.crs import bounds_between
 from mpmjax.ops.plan import DTYPES
+from mpmjax.stream.claims import refuse_cut_short
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.reader import open_raster, undecodable, valid_cells
 from mpmjax.stream.reopen import Reopening
@@ -99,10 +100,10 @@ def inspect_raster(
             )
         declared = dataset.nodatavals[band - 1]
         flags = dataset.mask_flag_enums[band - 1]
-        _refuse_cut_short(dataset, band, where)
+        refuse_cut_short(dataset, band, where)
         stated = _crs(dataset.crs, crs, where)
         nowhere = any(issubclass(warning.category, NotGeoreferencedWarning) for warning in said)
-        if nowhere or dataset.transform.is_identity or dataset.transform.is_degenerate:
+        if nowhere or dataset.transform.is_identity or not _is_a_place(dataset.transform):
             raise DataError(
                 f"{where}: the file does not say where its cells lie (no geotransform). Georeference it first: in QGIS "
                 "by Raster > Georeferencer, or with gdalwarp where it has ground control points."
@@ -121,6 +122,11 @@ def inspect_raster(
             offset=dataset.offsets[band - 1],
             masked=nodata is None and MaskFlags.per_dataset in flags,
         )
+
+
+def _is_a_place(transform: Affine) -> bool:
+    """Whether cells have a size; one that is no number is no size, and makes a transform neither."""
+    return all(map(math.isfinite, transform)) and not transform.is_degenerate
 
 
 def _crs(found: CRS | None, stated: str | None, where: str) -> CRS:
@@ -142,32 +148,15 @@ def parse_crs(text: str, where: str) -> CRS:
     """A CRS from 'EPSG:...', WKT or PROJ text.
 
     Raises:
-        DataError: it is none that PROJ knows.
+        DataError: it is none that PROJ knows, or an address, which GDAL would call.
     """
+    addressed = re.search(r"(?i)https?://|/vsi", text) and not re.match(r"\s*\w+\s*\[", text)
+    if addressed:
+        raise DataError(f'{where}: crs = "{text}" is an address, and none is called; write it like "EPSG:32639".')
     try:
         return CRS.from_user_input(text)
     except CRSError as error:
         raise DataError(f'{where}: crs = "{text}" is no known CRS; write it like "EPSG:32639".') from error
-
-
-def _refuse_cut_short(dataset: rasterio.DatasetReader, band: int, where: str) -> None:
-    """A TIFF whose last blocks lie beyond the end of the file opens well and fails hours later: look now."""
-    if dataset.driver != "GTiff":
-        return
-    length = Path(dataset.name).stat().st_size
-    block_rows, block_cols = dataset.block_shapes[band - 1]
-    across, down = -(-dataset.width // block_cols), -(-dataset.height // block_rows)
-    # The far blocks were written last in every file seen; all of them are looked at up to a million.
-    step = max(1, across * down // 1_000_000)
-    for index in (*range(0, across * down, step), across * down - 1):
-        key = f"{index % across}_{index // across}"
-        offset = dataset.get_tag_item(f"BLOCK_OFFSET_{key}", "TIFF", band)
-        size = dataset.get_tag_item(f"BLOCK_SIZE_{key}", "TIFF", band)
-        if offset is not None and size is not None and int(offset) + int(size) > length:
-            raise DataError(
-                f"{where}, band {band}: the file is cut short: block {key} ends at byte {int(offset) + int(size)}, "
-                f"the file has {length}. Fetch or copy it again."
-            )
 
 
 def decode(dataset: Any, band: int, tile: Tile, source: RasterSource, out: np.ndarray | None = None) -> np.ndarray:
@@ -180,6 +169,11 @@ def decode(dataset: Any, band: int, tile: Tile, source: RasterSource, out: np.nd
         return dataset.read(band, window=window_of(tile), out=out)
     except RasterioError as error:
         raise undecodable(source.name, source.path, source.band, tile, error) from error
+
+
+def cells_of_source(source: RasterSource) -> Grid:
+    """The cells of a source as a grid of their own."""
+    return Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
 
 
 def open_source(source: RasterSource) -> Reopening:

@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.raster.footprint import Footprint, turns
-from mpmjax.evidence.raster.source import RasterSource, decode, open_source, read_valid
+from mpmjax.evidence.raster.source import RasterSource, cells_of_source, decode, open_source, read_valid
 from mpmjax.reference.presence import stored
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, window_of, write_layer
 from mpmjax.stream.reader import open_raster, undecodable
@@ -206,21 +206,17 @@ def _more_is_missing(source: RasterSource, layer: Layer, bad: Bad | None) -> boo
         return False
     nodata = stored(source.nodata, np.dtype(source.dtype))
     with open_source(source) as file:
-        for strip in strips(_own(source), STRIP_ROWS):
+        for strip in strips(cells_of_source(source), STRIP_ROWS):
             raw, _ = read_valid(file, strip, source, layer, bad)
             if bad or np.isinf(raw).any() or (nodata is not None and np.isnan(raw).any()):
                 return True
     return False
 
 
-def _own(source: RasterSource) -> Grid:
-    return Grid(source.crs.to_wkt(), source.transform, source.width, source.height)
-
-
 def _valid_strips(source: RasterSource, layer: Layer, bad: Bad | None) -> Iterable[tuple[int, np.ndarray, np.ndarray]]:
     """First row, raw values and where they hold data, strip by strip."""
     with open_source(source) as file:
-        for strip in strips(_own(source), STRIP_ROWS):
+        for strip in strips(cells_of_source(source), STRIP_ROWS):
             yield strip.row, *read_valid(file, strip, source, layer, bad)
 
 
@@ -233,7 +229,7 @@ def _without_invalid(source: RasterSource, layer: Layer, scratch: Path, bad: Bad
         for row, raw, valid in _valid_strips(source, layer, bad):
             write(row, np.where(valid, raw.astype(dtype), np.nan))
 
-    write_layer(target, _own(source), dtype, make)
+    write_layer(target, cells_of_source(source), dtype, make)
     return replace(source, path=target, band=1, dtype=dtype, nodata=None, masked=False)
 
 
@@ -263,6 +259,6 @@ def _numbered(source: RasterSource, layer: Layer, scratch: Path, bad: Bad | None
         for row, raw, valid in _valid_strips(source, layer, bad):
             write(row, np.where(valid, np.searchsorted(found, raw) + 1, 0).astype(dtype))
 
-    write_layer(target, _own(source), dtype, make, nodata=0)
+    write_layer(target, cells_of_source(source), dtype, make, nodata=0)
     numbered = replace(source, path=target, band=1, dtype=dtype, nodata=0.0, masked=False)
     return numbered, np.concatenate(([np.nan], found.astype(np.float64)))

@@ -1,0 +1,198 @@
+"""The flow of tiles: how far a pass is from its stages' own time, and whether its memory is flat.
+
+    python -m benchmarks.streaming memory [--sides 4096 16384] [--folder DIR]
+    python -m benchmarks.streaming overlap [--side 8192] [--repeats 3] [--folder DIR]
+    python -m benchmarks.streaming device [--tiles 60] [--milliseconds 40]
+
+`memory` screens synthetic districts of two int16 layers with one Screener (1 member, 8 hidden units), each in a process of
+its own, and shows the peak of its resident memory.
+
+`overlap` screens one district and holds the wall time against what the process burnt: with C cores it cannot be shorter
+than its CPU time over C. The smaller of the two says nothing by itself (a slow program keeps all cores busy, too), so the
+rate stands beside it. The pass over the tiles and the building of the maps are also shown apart.
+
+`device` puts a card's stand-in in the place of the computation: a lock that is held for a fixed time a tile, while readers
+and writers do real work. The pass should take as long as the stand-in alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+MODEL = 'members = 1\nhidden = 8\nsteps = 200\nseed = 7\nsample = 20000\ngroups = 3\n'
+FIT_SIDE = 1024
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("what", choices=("memory", "overlap", "device", "one"))
+    parser.add_argument("--sides", type=int, nargs="+", default=[4096, 16_384], help="of the districts, in cells")
+    parser.add_argument("--side", type=int, default=8192)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--tiles", type=int, default=60)
+    parser.add_argument("--milliseconds", type=float, default=40.0)
+    parser.add_argument("--folder", type=Path, help="where districts are made and kept; default a temporary one")
+    asked = parser.parse_args(argv)
+    if asked.what == "one":
+        print(json.dumps(one(asked.folder, asked.side)))
+        return 0
+    with _folder(asked.folder) as folder:
+        if asked.what == "memory":
+            print(_table([measured(folder, side) for side in asked.sides]))
+        elif asked.what == "overlap":
+            print(_table([measured(folder, asked.side) for _ in range(asked.repeats)]))
+        else:
+            print(stand_in(folder, asked.tiles, asked.milliseconds / 1000.0))
+    return 0
+
+
+@contextmanager
+def _folder(stated: Path | None) -> Iterator[Path]:
+    if stated is not None:
+        stated.mkdir(parents=True, exist_ok=True)
+        yield stated
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def district(folder: Path, side: int) -> Path:
+    """The project of a district of side x side cells; made unless it is there."""
+    from mpmjax.synthetic.district import make_district
+
+    project = folder / f"d{side}" / "project.toml"
+    if not project.exists():
+        make_district(project.parent, width=side, height=side, layers=2, dtype="int16", resolution=30.0)
+    text = project.read_text(encoding="utf-8")
+    before, model = text.split("[model]")
+    small = f"{before}[model]\n{MODEL}"
+    wanted = project.with_name("screened.toml")
+    wanted.write_text(small, encoding="utf-8")  # without [validate], which is no part of the flow
+    return wanted
+
+
+def measured(folder: Path, side: int) -> dict[str, Any]:
+    """Screen a district in a process of its own."""
+    district(folder, side)
+    if not (folder / "fit" / "screener.json").exists():
+        from mpmjax import pipeline
+
+        pipeline.fit(district(folder, FIT_SIDE), folder / "fit")
+    command = [sys.executable, "-m", "benchmarks.streaming", "one", "--folder", str(folder), "--side", str(side)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def one(folder: Path, side: int) -> dict[str, Any]:
+    """Screen a district here; times in seconds, memory in bytes."""
+    from mpmjax import pipeline
+    from mpmjax.stream import tiledmaps
+
+    marks: dict[str, tuple[float, float]] = {}
+    publish = tiledmaps.TiledMaps.publish
+
+    def marked(self: Any, *given: Any) -> None:
+        marks["cogs"] = time.perf_counter(), _burnt()
+        publish(self, *given)
+        marks["end"] = time.perf_counter(), _burnt()
+
+    tiledmaps.TiledMaps.publish = marked
+    output = folder / f"out{side}"
+    shutil.rmtree(output, ignore_errors=True)
+    begin: list[tuple[float, float]] = []
+
+    def say(line: str) -> None:
+        if line.startswith("prepare"):
+            begin.append((time.perf_counter(), _burnt()))
+
+    pipeline.screen(district(folder, side), folder / "fit", output, say=say)
+    shutil.rmtree(output)
+    (t0, c0), (t1, c1), (t2, c2) = begin[0], marks["cogs"], marks["end"]
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "side": side,
+        "pass_s": t1 - t0,
+        "pass_ratio": (t1 - t0) / ((c1 - c0) / cores),
+        "maps_s": t2 - t1,
+        "maps_ratio": (t2 - t1) / ((c2 - c1) / cores),
+        "wall_s": t2 - t0,
+        "ratio": (t2 - t0) / ((c2 - c0) / cores),
+        "mcells_s": side * side / (t2 - t0) / 1e6,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def _burnt() -> float:
+    """CPU seconds of all threads of this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _table(found: Sequence[dict[str, Any]]) -> str:
+    names = list(found[0])
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    lines += [f"| {' | '.join(f'{row[name]:,.5g}' for name in names)} |" for row in found]
+    if len(found) > 1 and len({row["side"] for row in found}) == 1:
+        lines.append(f"| median | {' | '.join(f'{median(row[name] for row in found):,.5g}' for name in names[1:])} |")
+    return "\n".join(lines)
+
+
+def stand_in(folder: Path, count: int, seconds: float) -> str:
+    """A pass whose computation is a device of one tile at a time; wall time over the sum of its sleeps."""
+    import numpy as np
+
+    from mpmjax.pipeline_work import Run
+    from mpmjax.pipeline_steps import prepared
+    from mpmjax.products import PRODUCTS
+    from mpmjax.stages.screen import Scored
+    from mpmjax.stream.engine import Pass, Threads
+    from mpmjax.stream.reader import StackReader
+    from mpmjax.stream.ring import Ring
+    from mpmjax.stream.tiles import cut
+    from mpmjax.stream.tilestore import TileStore
+
+    run = Run(district(folder, 4096), folder / "device", lambda line: None, "")
+    card = threading.Lock()
+    rng = np.random.default_rng(1)
+    maps = {p.name: rng.random((512, 512)).astype(p.dtype) for p in PRODUCTS}
+    with run.workspace() as work:
+        evidence = prepared(run, work)
+        tiles, threads = cut(evidence.grid.shape, 512)[:count], Threads(2, 2, 2)
+        store, ring = TileStore(work.scratch, PRODUCTS), Ring(threads.slots, evidence.layers, 512 * 512)
+        store.make()
+
+        def compute(slab: Any) -> Scored:
+            with card:
+                time.sleep(seconds)
+            return Scored(slab.tile, maps, 1, {})
+
+        with StackReader(evidence.grid, evidence.layers, evidence.mask) as reader:
+            start, burnt = time.perf_counter(), _burnt()
+
+            def write(scored: Scored) -> Any:
+                return store.write(scored.tile, scored.maps, scored.cells, scored.facts)
+
+            rows = list(Pass(threads, ring, reader.read, compute, write)(tiles))
+            wall, cpu = time.perf_counter() - start, _burnt() - burnt
+    return (
+        f"{len(rows)} tiles, device {seconds * 1000:g} ms a tile: wall {wall:.3f} s, device {count * seconds:.3f} s, "
+        f"wall / slowest stage {wall / max(count * seconds, cpu / 2):.3f}; readers and writers burnt {cpu:.3f} s of CPU"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
