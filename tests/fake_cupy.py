@@ -180,7 +180,7 @@ class Card(types.ModuleType):
         )
 
     def _pinned(self, size: int) -> bytearray:
-        """A page more than asked for, as a pool rounds."""
+        """More than asked for: a pool rounds up."""
         self.pinned.append(size)
         return bytearray(size + 4096)
 

@@ -121,7 +121,7 @@ def pinned(nbytes: int) -> np.ndarray:
             f"{nbytes / 2**20:.0f} MiB of memory that the card reads directly could not be had ({error}). State a "
             "smaller [stream] max_memory, fewer workers or smaller tiles."
         ) from error
-    return np.frombuffer(memory, np.uint8, nbytes)  # the pool gives whole pages: more than was asked for
+    return np.frombuffer(memory, np.uint8, nbytes)  # of more than was asked for: the pool rounds up
 
 
 def is_full(error: Any) -> bool:
