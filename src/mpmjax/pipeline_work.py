@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.sources import SourceFiles, source_files
-from mpmjax.ops.backend import require as require_backend
+from mpmjax.ops.backend import settle as settle_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.stream.cache import LIBRARIES, Cache
@@ -67,7 +67,7 @@ class Run:
         self.progress = Progress(say, self.output / SCRATCH / LOG, live)
         shared = self.project.stream.cache
         self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
-        require_backend(self.project.stream.backend)
+        settle_backend(self.project.stream.backend)
         self._refuse_inputs_as_outputs()
 
     @property
