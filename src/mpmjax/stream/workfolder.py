@@ -7,12 +7,13 @@ repairs go, and the log.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ KEPT = (LOCK, LOG, NAME, f"{NAME}-journal", FOLDER)
 """What in it outlives the work."""
 
 FINGERPRINT = "fingerprint"
+
+TROUBLES = tuple(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "EMFILE", "ENFILE", "ESTALE")
+    if hasattr(errno, name)
+)
+"""What a disk, or the system under it, may answer to any call at any time."""
 
 
 @dataclass(frozen=True)
@@ -134,14 +142,23 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
     try:
         _sweep(scratch)
         yield WorkFolder(output, scratch, manifest)
-    finally:
-        try:
+        _leave(scratch, manifest)
+    except BaseException as error:
+        with suppress(OSError, DiskError):  # the failure is what must be seen
             _leave(scratch, manifest)
-        finally:
-            manifest.close()
-            os.close(lock)
-        if made and not any(output.iterdir()):
-            output.rmdir()
+        if isinstance(error, OSError) and error.errno in TROUBLES:
+            where = error.filename or output
+            raise DiskError(
+                f"{where}: {error.strerror}. Free some disk, or choose another folder; the same command then goes on "
+                "where this one stopped."
+            ) from error
+        raise
+    finally:
+        manifest.close()
+        os.close(lock)
+        with suppress(OSError):
+            if made and not any(output.iterdir()):
+                output.rmdir()
 
 
 def _leave(scratch: Path, manifest: Manifest) -> None:
