@@ -1,4 +1,4 @@
-"""Files under their final name are whole; scratch folders go; a full disk is said before the work starts."""
+"""Files under their final name are whole, and a full disk is said before the work starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mpmjax.errors import DiskError
-from mpmjax.stream.files import SCRATCH, output_folder, publish, require_disk, sha256, write_file
+from mpmjax.stream.files import publish, require_disk, sha256, write_file
 
 
 def names(folder: Path) -> list[str]:
@@ -105,48 +105,3 @@ def test_disk_is_asked_for_before_the_work(tmp_path: Path) -> None:
         DiskError, match=r"screening needs about 1048576\.0 GiB of disk, \d+\.\d GiB are free\. Free some"
     ):
         require_disk(tmp_path, 2**50, "screening")
-
-
-# -- the output folder
-
-
-def test_made_with_its_parents_and_scratch_gone_at_the_end(tmp_path: Path) -> None:
-    output = tmp_path / "a" / "b"
-    with output_folder(output) as scratch:
-        assert scratch == output / SCRATCH
-        (scratch / "deep" / "er").mkdir(parents=True)
-        (scratch / "deep" / "er" / "x.tif").write_bytes(b"x")
-        (output / "map.tif").write_bytes(b"x")
-    assert names(output) == ["map.tif"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_after_an_exception_nothing_unfinished_is_left(tmp_path: Path, error: type[BaseException]) -> None:
-    new, old = tmp_path / "new", tmp_path / "old"
-    old.mkdir()
-    (old / "kept.tif").write_bytes(b"x")
-    (tmp_path / "empty").mkdir()
-    for output in (new, old, tmp_path / "empty"):
-        with pytest.raises(error), output_folder(output) as scratch:  # noqa: PT012  (the body is what fails)
-            (scratch / "x.tif").write_bytes(b"x")
-            raise error
-    assert not new.exists(), "a folder that was made for nothing goes again"
-    assert names(old) == ["kept.tif"]
-    assert names(tmp_path) == ["empty", "old"], "an empty folder of the user's stays"
-
-
-def test_what_a_killed_run_left_in_scratch_goes_too(tmp_path: Path) -> None:
-    (tmp_path / SCRATCH / "layers").mkdir(parents=True)
-    (tmp_path / SCRATCH / "layers" / "old.tif").write_bytes(b"x")
-    (tmp_path / "map.tif").write_bytes(b"x")
-    with output_folder(tmp_path):
-        pass
-    assert names(tmp_path) == ["map.tif"]
-
-
-def test_a_folder_that_cannot_be_one(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"x")
-    for path in (tmp_path / "file", tmp_path / "file" / "deeper"):
-        with pytest.raises(DiskError, match=r"file.*: cannot be used as output folder: .*"), output_folder(path):
-            pytest.fail("never gets here")
-    assert (tmp_path / "file").read_bytes() == b"x"

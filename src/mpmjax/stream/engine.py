@@ -49,13 +49,13 @@ class Threads:
 
     @property
     def results(self) -> int:
-        """Finished results that are held at a time: being computed, waiting, and being written."""
-        return self.compute + 2 * self.writers
+        """Results that are held at a time: computed, waiting, being written, written and waiting, and at the caller."""
+        return self.compute + 3 * self.writers + 1
 
     @property
     def in_flight(self) -> int:
         """Tiles that are under way at a time at most; so many are done again if the pass is killed."""
-        return self.slots + 3 * self.writers
+        return self.slots + self.results
 
 
 class Slots(Protocol):
@@ -104,6 +104,7 @@ class Pass(Generic[Item, Read, Result, Written]):
 
         However it ends, no thread is left: those at work finish their tile.
         """
+        self._stop.clear()
         self._feed = iter(items)
         stages = ((self._reader, self._threads.readers), (self._computer, self._threads.compute))
         stages += ((self._writer, self._threads.writers),)
@@ -130,9 +131,11 @@ class Pass(Generic[Item, Read, Result, Written]):
     def _guarded(self, stage: Callable[[], None]) -> None:
         try:
             stage()
-        except (_Stopped, RingClosed):
+        except _Stopped:
             return
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            if isinstance(error, RingClosed) and self._stop.is_set():
+                return  # closed by the end of the pass; closed by anyone else, no tile would ever come
             with self._lock:
                 self._failure = self._failure or error
             self._stop.set()

@@ -164,19 +164,26 @@ def _steady(connection: sqlite3.Connection) -> None:
     connection.text_factory = lambda text: text.decode(errors="replace")
     # A tile's row may be lost in a power cut, but may not damage others. Truncating the journal is quicker than
     # deleting it, and unlike a write-ahead log works on network drives.
+    connection.text_factory = _decoded
     connection.execute("pragma journal_mode = truncate")
     connection.execute("pragma synchronous = normal")
 
 
+def _decoded(text: bytes) -> str:
+    """Text of which a byte was lost is other text, which its checksum tells, and no error."""
+    return text.decode(errors="replace")
+
+
 def _is_ours(connection: sqlite3.Connection) -> bool:
+    connection.execute("select kind, name, value, checksum from rows limit 0")
     return connection.execute("pragma user_version").fetchone()[0] == FORMAT
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Not a full disk or a missing permission, which another manifest would meet again."""
-    return getattr(error, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB") or not isinstance(
-        error, sqlite3.OperationalError
-    )
+    """Not a full disk or a missing permission, which another manifest would meet again. ERROR is a table not there."""
+    found = getattr(error, "sqlite_errorname", "")
+    known = found in ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR")
+    return known or not isinstance(error, sqlite3.OperationalError)
 
 
 def _checksum(kind: str, name: str, value: str) -> str:

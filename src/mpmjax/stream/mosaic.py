@@ -34,7 +34,9 @@ def join_tiles(
 ) -> Path:
     """A virtual mosaic (VRT) of one product in the store's folder: a VRT a row of tiles, and one of all rows.
 
-    GDAL looks through all sources of a VRT for every block it reads; in two steps that are few.
+    GDAL looks through all sources of a VRT for every block it reads; in two steps that are few. Each row is a column
+    wider than what is used of it: of sources that are used whole GDAL adds up the statistics by shares of valid cells
+    in hundredths of a percent, so that they would depend on the tiles, and be a little off.
     """
     part, band = store.place(product)
     by_row: dict[int, list[Tile]] = {}
@@ -48,9 +50,9 @@ def join_tiles(
             inside = f"/vsisubfile/{sum(sizes[:part])}_{sizes[part]},{store.path(tile.index).absolute()}"
             sources.append(_source(inside, band, product, replace(tile, row=0)))
         path = store.folder / f"{product.name}.{number}.vrt"
-        write_file(path, _vrt(grid.width, line[0].height, "", product, sources))
-        whole = Tile(0, line[0].row, 0, line[0].height, grid.width)
-        lines.append(_source(str(path.absolute()), 1, product, whole))
+        write_file(path, _vrt(grid.width + 1, line[0].height, "", product, sources))
+        used = Tile(0, line[0].row, 0, line[0].height, grid.width)
+        lines.append(_source(str(path.absolute()), 1, product, used, grid.width + 1))
     crs, corner = rasterio.CRS.from_user_input(grid.crs).to_wkt(), ", ".join(map(repr, grid.transform.to_gdal()))
     place = f"<SRS>{escape(crs)}</SRS><GeoTransform>{corner}</GeoTransform>"
     path = store.folder / f"{product.name}.vrt"
@@ -66,13 +68,17 @@ def _vrt(width: int, height: int, place: str, product: Product, sources: Iterabl
     )
 
 
-def _source(path: str, band: int, product: Product, at: Tile) -> str:
-    """A source of a VRT; its size and type are stated, so that GDAL opens none before it reads it."""
+def _source(path: str, band: int, product: Product, at: Tile, width: int | None = None) -> str:
+    """A source of a VRT; its size and type are stated, so that GDAL opens none before it reads it.
+
+    Args:
+        width: of the source, where only its first `at.width` columns are used.
+    """
     kind = f'DataType="{GDAL_TYPES[product.dtype]}" BlockXSize="{BLOCK}" BlockYSize="{BLOCK}"'
     return (
         f'<SimpleSource><SourceFilename relativeToVRT="0">{escape(path)}</SourceFilename>'
         f"<SourceBand>{band}</SourceBand>"
-        f'<SourceProperties RasterXSize="{at.width}" RasterYSize="{at.height}" {kind}/>'
+        f'<SourceProperties RasterXSize="{width or at.width}" RasterYSize="{at.height}" {kind}/>'
         f'<SrcRect xOff="0" yOff="0" xSize="{at.width}" ySize="{at.height}"/>'
         f'<DstRect xOff="{at.col}" yOff="{at.row}" xSize="{at.width}" ySize="{at.height}"/></SimpleSource>'
     )

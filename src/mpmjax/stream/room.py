@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import shutil
 import time
@@ -77,9 +78,10 @@ def plan_room(evidence: Evidence, stream: StreamSection) -> Room:
         if fitting is not None:
             break
         if size <= SMALLEST_TILE:
+            needed = math.ceil(memory_needed(evidence, rooms[-1]) / 2**30 * 100) / 100  # the figure shown is enough
             raise MemoryLimitError(
                 f"[stream] max_memory = {stream.max_memory}: screening {len(evidence.layers)} layers needs about "
-                f"{memory_needed(evidence, rooms[-1]) / 2**30:.2f} GiB with one worker and tiles of {size}. Allow more."
+                f"{needed:.2f} GiB with one worker and tiles of {size}. Allow more."
             )
         size = max(size // 2, SMALLEST_TILE)
     _require_files(evidence, fitting.threads)

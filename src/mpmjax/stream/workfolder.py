@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,8 @@ KEPT = (LOCK, LOG, NAME, f"{NAME}-journal", FOLDER)
 """What in it outlives the work."""
 
 FINGERPRINT = "fingerprint"
+ATTEMPTS = 100
+"""To lock a folder that others, when they leave it, remove."""
 
 TROUBLES = tuple(
     getattr(errno, name)
@@ -134,7 +136,6 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
     scratch = output / SCRATCH
     try:
         made = not output.exists()
-        scratch.mkdir(parents=True, exist_ok=True)
         lock = _lock(scratch / LOCK, output)
     except OSError as error:
         raise DiskError(f"{output}: cannot be used as output folder: {error.strerror}.") from error
@@ -156,8 +157,8 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
     finally:
         manifest.close()
         os.close(lock)
-        with suppress(OSError):
-            if made and not any(output.iterdir()):
+        if made:
+            with suppress(OSError):  # something stands in it
                 output.rmdir()
 
 
@@ -166,15 +167,20 @@ def _leave(scratch: Path, manifest: Manifest) -> None:
     _sweep(scratch)
     if not (scratch / NAME).exists() or not (manifest.tiles() or manifest.files()):
         manifest.close()
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(path for path in scratch.iterdir() if path.name != LOCK)
+        (scratch / LOCK).unlink(missing_ok=True)  # last: from then on another process may hold the folder
+        with suppress(OSError):
+            scratch.rmdir()
 
 
 def _sweep(scratch: Path) -> None:
     """Remove scratch files of this or an interrupted run."""
-    for path in list(scratch.iterdir()):
-        if path.name in KEPT:
-            continue
-        if path.is_dir():
+    _remove(path for path in scratch.iterdir() if path.name not in KEPT)
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in list(paths):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
@@ -182,8 +188,14 @@ def _sweep(scratch: Path) -> None:
 
 def _lock(path: Path, output: Path) -> int:
     """An open, locked file; the system lets go of it with the process, however that ends."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    for attempt in range(ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except (FileExistsError, FileNotFoundError):
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue  # its last holder removed the folder just now
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -192,9 +204,17 @@ def _lock(path: Path, output: Path) -> int:
             raise FolderError(
                 f"{output}: {holder} is at work in this folder. Wait for it, or choose another --output."
             ) from error
-        if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:  # or its last holder removed it just now
-            break
-        os.close(file)
-    os.ftruncate(file, 0)
-    os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-    return file
+        if _is_at(file, path):
+            os.ftruncate(file, 0)
+            os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            return file
+        os.close(file)  # its last holder removed it just now
+    raise FolderError(f"{output}: others come and go in this folder all the time. Wait, or choose another --output.")
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether an open file still is the one under this name."""
+    try:
+        return os.fstat(file).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
