@@ -113,7 +113,7 @@ class Run:
         return work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh)
 
     def unfinish(self) -> None:
-        """What run.json tells of is going to be replaced: until it is written again the folder holds no finished run."""
+        """What run.json tells of is going to be replaced: until it stands again the folder holds no finished run."""
         (self.output / RECORD).unlink(missing_ok=True)
 
     def _fingerprint(self) -> dict[str, dict[str, Any]]:
