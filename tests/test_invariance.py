@@ -15,7 +15,7 @@ from districts import (
     make_mixed_district,
 )
 
-from mpmjax import pipeline
+from mpmjax import pipeline, pipeline_steps
 
 CUTS = list(itertools.product((128, 256, 1000), (1, 2)))
 SAME = [*(f"{name}.tif" for name in PRODUCTS), "targets.gpkg", "screener.safetensors", "screener.json"]
@@ -34,7 +34,7 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
         (output / "report.html").write_text("", encoding="utf-8")
         return output / "report.html"
 
-    monkeypatch.setattr(pipeline, "draw_report", blank)
+    monkeypatch.setattr(pipeline_steps, "draw_report", blank)
 
 
 def assert_same(first: Path, second: Path) -> None:
