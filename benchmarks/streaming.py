@@ -4,15 +4,15 @@
     python -m benchmarks.streaming overlap [--side 8192] [--repeats 3] [--folder DIR]
     python -m benchmarks.streaming device [--tiles 60] [--milliseconds 40]
 
-`memory` screens synthetic districts of two int16 layers with one Screener (1 member, 8 hidden units), each in a process of
-its own, and shows the peak of its resident memory.
+`memory` screens synthetic districts of two int16 layers with one Screener (1 member, 8 hidden units), each in a process
+of its own, and shows the peak of its resident memory.
 
 `overlap` screens one district and holds the wall time against what the process burnt: with C cores it cannot be shorter
-than its CPU time over C. The smaller of the two says nothing by itself (a slow program keeps all cores busy, too), so the
-rate stands beside it. The pass over the tiles and the building of the maps are also shown apart.
+than its CPU time over C. That ratio says nothing by itself (a slow program keeps all cores busy, too), so the rate
+stands beside it. The pass over the tiles and the building of the maps are also shown apart.
 
-`device` puts a card's stand-in in the place of the computation: a lock that is held for a fixed time a tile, while readers
-and writers do real work. The pass should take as long as the stand-in alone.
+`device` puts a card's stand-in in the place of the computation: a lock that is held for a fixed time a tile, while
+readers and writers do real work. The pass should take as long as the stand-in alone.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-MODEL = 'members = 1\nhidden = 8\nsteps = 200\nseed = 7\nsample = 20000\ngroups = 3\n'
+MODEL = "members = 1\nhidden = 8\nsteps = 200\nseed = 7\nsample = 20000\ngroups = 3\n"
 FIT_SIDE = 1024
 
 
@@ -78,7 +79,7 @@ def district(folder: Path, side: int) -> Path:
     if not project.exists():
         make_district(project.parent, width=side, height=side, layers=2, dtype="int16", resolution=30.0)
     text = project.read_text(encoding="utf-8")
-    before, model = text.split("[model]")
+    before, _ = text.split("[model]")
     small = f"{before}[model]\n{MODEL}"
     wanted = project.with_name("screened.toml")
     wanted.write_text(small, encoding="utf-8")  # without [validate], which is no part of the flow
@@ -98,48 +99,34 @@ def measured(folder: Path, side: int) -> dict[str, Any]:
 
 
 def one(folder: Path, side: int) -> dict[str, Any]:
-    """Screen a district here; times in seconds, memory in bytes."""
+    """Screen a district here; times in seconds, memory in MiB. Times and CPU are those of the run's own log."""
     from mpmjax import pipeline
-    from mpmjax.stream import tiledmaps
 
-    marks: dict[str, tuple[float, float]] = {}
-    publish = tiledmaps.TiledMaps.publish
-
-    def marked(self: Any, *given: Any) -> None:
-        marks["cogs"] = time.perf_counter(), _burnt()
-        publish(self, *given)
-        marks["end"] = time.perf_counter(), _burnt()
-
-    tiledmaps.TiledMaps.publish = marked
     output = folder / f"out{side}"
     shutil.rmtree(output, ignore_errors=True)
-    begin: list[tuple[float, float]] = []
-
-    def say(line: str) -> None:
-        if line.startswith("prepare"):
-            begin.append((time.perf_counter(), _burnt()))
-
-    pipeline.screen(district(folder, side), folder / "fit", output, say=say)
+    pipeline.screen(district(folder, side), folder / "fit", output)
+    events = [json.loads(line) for line in (output / ".mpmjax" / "log.jsonl").read_text("utf-8").splitlines()]
     shutil.rmtree(output)
-    (t0, c0), (t1, c1), (t2, c2) = begin[0], marks["cogs"], marks["end"]
-    cores = len(os.sched_getaffinity(0))
-    return {
-        "side": side,
-        "pass_s": t1 - t0,
-        "pass_ratio": (t1 - t0) / ((c1 - c0) / cores),
-        "maps_s": t2 - t1,
-        "maps_ratio": (t2 - t1) / ((c2 - c1) / cores),
-        "wall_s": t2 - t0,
-        "ratio": (t2 - t0) / ((c2 - c0) / cores),
-        "mcells_s": side * side / (t2 - t0) / 1e6,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    begin = next(e for e in events if e["event"] == "stage_start" and e["stage"] == "screen")
+    written = next(e for e in events if e["event"] == "tiles_end")
+    end = next(e for e in events if e["event"] == "stage_end" and e["stage"] == "screen")
+    told = {"side": side, **_between("pass", begin, written), **_between("maps", written, end)}
+    whole = _between("screen", begin, end)
+    rate = side * side / whole["screen_s"] / 1e6
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return told | whole | {"mcells_s": rate, "peak_mib": peak}
+
+
+def _between(name: str, start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, float]:
+    """Wall seconds, CPU seconds, and wall time over the CPU time of all cores."""
+    wall = (datetime.fromisoformat(end["time"]) - datetime.fromisoformat(start["time"])).total_seconds()
+    cpu = end["cpu"] - start["cpu"]
+    return {f"{name}_s": wall, f"{name}_cpu_s": cpu, f"{name}_ratio": wall / (cpu / len(os.sched_getaffinity(0)))}
 
 
 def _burnt() -> float:
     """CPU seconds of all threads of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+    return time.process_time()
 
 
 def _table(found: Sequence[dict[str, Any]]) -> str:
@@ -155,8 +142,8 @@ def stand_in(folder: Path, count: int, seconds: float) -> str:
     """A pass whose computation is a device of one tile at a time; wall time over the sum of its sleeps."""
     import numpy as np
 
-    from mpmjax.pipeline_work import Run
     from mpmjax.pipeline_steps import prepared
+    from mpmjax.pipeline_work import Run
     from mpmjax.products import PRODUCTS
     from mpmjax.stages.screen import Scored
     from mpmjax.stream.engine import Pass, Threads

@@ -293,8 +293,8 @@ def read(path: Path) -> np.ndarray:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """sha256 of every file below a folder, by relative path."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    """sha256 of every file below a folder, by relative path; but for what a run notes of itself in .mpmjax."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and ".mpmjax" not in path.parts]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

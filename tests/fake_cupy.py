@@ -1,13 +1,18 @@
 """A card made of NumPy, for the tests of what happens before and after a kernel: CuPy's names, arrays in host memory.
 
-It knows only what mpmjax calls. Kernels are Python functions that get addresses and scalars, as a card does.
+It knows only what mpmjax calls. Kernels are Python functions that get addresses and scalars, as a card does. What is
+put on a stream of one's own happens late, as late as it may: when somebody waits for the stream, or when an array is
+handed over while the stream is the current one. What would be read too early on a card holds rubbish here, and a buffer
+that is written over too early is read as it is then. The default stream does all at once.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import threading
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +31,98 @@ class Array(np.ndarray):
     def device(self) -> SimpleNamespace:  # type: ignore[override]
         return SimpleNamespace(id=0)
 
+    def set(self, values: np.ndarray, stream: Stream) -> None:
+        assert values.shape == self.shape
+        assert values.dtype == self.dtype
+        stream.put(lambda: np.copyto(self, values))
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """A reader waits for the stream that is current now, and for no other."""
+        current().synchronize()
+        return super().__dlpack__(**options)
+
+
+class Stream:
+    """Work that is done when somebody waits for it."""
+
+    def __init__(self, non_blocking: bool = False) -> None:
+        assert non_blocking, "a stream that waits for the default one makes lanes wait for each other"
+        self._work: list[Callable[[], None]] = []
+        self._before: list[Stream | None] = []
+
+    def put(self, work: Callable[[], None]) -> None:
+        self._work.append(work)
+
+    def synchronize(self) -> None:
+        while self._work:
+            self._work.pop(0)()
+
+    def __enter__(self) -> Stream:
+        self._before.append(getattr(_thread, "stream", None))
+        _thread.stream = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _thread.stream = self._before.pop()
+
+
+class _AtOnce(Stream):
+    """The default stream."""
+
+    def __init__(self) -> None:
+        super().__init__(non_blocking=True)
+
+    def put(self, work: Callable[[], None]) -> None:
+        work()
+
+
+_thread = threading.local()
+DEFAULT = _AtOnce()
+
+
+def current() -> Stream:
+    """The calling thread's stream."""
+    return getattr(_thread, "stream", None) or DEFAULT
+
+
+class OutOfMemoryError(MemoryError):
+    """CuPy's."""
+
+
+class Pool:
+    """CuPy's memory pool as far as it counts: bytes that arrays hold, and those it keeps of arrays that are gone.
+
+    Attributes:
+        limit: bytes, 0 for none.
+        fail: numbers of the allocations that fail, counted from 1, whatever is free.
+    """
+
+    def __init__(self) -> None:
+        self.limit = self.used = self.most = self.kept = self.count = self.freed = 0
+        self.fail: frozenset[int] = frozenset()
+        self._lock = threading.RLock()  # arrays may be let go of at any time, here too
+
+    def set_limit(self, size: int) -> None:
+        self.limit = size
+
+    def free_all_blocks(self) -> None:
+        self.kept, self.freed = 0, self.freed + 1
+
+    def take(self, array: np.ndarray) -> None:
+        with self._lock:
+            self.count += 1
+            if self.count in self.fail or (self.limit and self.used + array.nbytes > self.limit):
+                raise OutOfMemoryError(
+                    f"Out of memory allocating {array.nbytes:,} bytes (allocated so far: {self.used:,})"
+                )
+            self.used += array.nbytes
+            self.most = max(self.most, self.used)
+        weakref.finalize(array, self._give_back, array.nbytes).atexit = False
+
+    def _give_back(self, size: int) -> None:
+        with self._lock:
+            self.used, self.kept = self.used - size, self.kept + size
+
 
 class Card(types.ModuleType):
     """The module `cupy` on a made-up card.
@@ -35,6 +132,9 @@ class Card(types.ModuleType):
         loaded: the machine code of every module loaded.
         compiled: the options of every compilation.
         kernels: name -> function of the arguments; those that are absent do nothing.
+        keep: whether `launches` keeps the arguments, and the arrays among them.
+        pool: of `empty` and `zeros`; what is copied by `array` and `asarray` is not counted.
+        pinned: sizes of what was asked for.
         broken: what of the card fails, as a function that raises.
     """
 
@@ -47,7 +147,11 @@ class Card(types.ModuleType):
         self.compiled: list[tuple[str, ...]] = []
         self.kernels: dict[str, Callable[..., None]] = {}
         self.log = ""
+        self.keep = True
+        self.free = 60 * 10**9
+        self.pool, self.pinned = Pool(), []
         self.ndarray = Array
+        self.get_default_memory_pool = lambda: self.pool
         self.cuda = SimpleNamespace(
             runtime=SimpleNamespace(
                 is_hip=False,
@@ -56,7 +160,7 @@ class Card(types.ModuleType):
                 getDeviceCount=lambda: self.devices,
                 getDevice=lambda: 0,
                 getDeviceProperties=lambda _: {"name": b"NVIDIA Fake", "multiProcessorCount": 4},
-                memGetInfo=lambda: (60 * 10**9, 80 * 10**9),
+                memGetInfo=lambda: (self.free, 80 * 10**9),
             ),
             Device=lambda: SimpleNamespace(compute_capability=self.capability),
             nvrtc=SimpleNamespace(
@@ -69,7 +173,16 @@ class Card(types.ModuleType):
             ),
             Module=lambda: _Module(self),
             using_allocator=_using_allocator,
+            Stream=Stream,
+            get_current_stream=current,
+            alloc_pinned_memory=self._pinned,
+            memory=SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         )
+
+    def _pinned(self, size: int) -> bytearray:
+        """More than asked for: a pool rounds up."""
+        self.pinned.append(size)
+        return bytearray(size + 4096)
 
     def array(self, array: np.ndarray, blocking: bool = False) -> Array:
         assert blocking, "a copy that does not block reads an array that the caller may write"
@@ -83,9 +196,16 @@ class Card(types.ModuleType):
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Poisoned: what a kernel does not write is seen."""
-        array = np.empty(shape, dtype).view(Array)
-        array.reshape(-1).view(np.uint8)[:] = 0xCD
-        return array
+        return self._filled(shape, dtype, 0xCD)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        return self._filled(shape, dtype, 0)
+
+    def _filled(self, shape: tuple[int, ...], dtype: Any, value: int) -> Array:
+        array = np.empty(shape, dtype)
+        array.reshape(-1).view(np.uint8)[:] = value
+        self.pool.take(array)
+        return array.view(Array)
 
 
 class _Module:
@@ -97,9 +217,9 @@ class _Module:
 
     def get_function(self, name: str) -> Callable[..., None]:
         def kernel(grid: tuple[int, ...], block: tuple[int, ...], arguments: tuple[Any, ...]) -> None:
-            self._card.launches.append((name, grid, block, arguments))
+            self._card.launches.append((name, grid, block, arguments if self._card.keep else ()))
             if name in self._card.kernels:
-                self._card.kernels[name](*arguments)
+                current().put(lambda: self._card.kernels[name](*arguments))
 
         return kernel
 

@@ -59,6 +59,7 @@ def child(order: Mapping[str, Any]) -> int:
     `begun`: a file that gets the number of each tile that is begun, 4 bytes each.
     `point`: [name, place, n]: kill at the n-th call there (fault_points.py); n = 0: count, into the file `count`.
     `shim`: [match, n, errno, once]: fail the n-th call (faults/shim.c); n = 0: count, into the file `count`.
+    `cog`: make a COG of this raster instead.
     `limits`: {name of a resource limit: value}; `room`: do not look how much disk is free.
     """
     said = os.open(order["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
@@ -83,6 +84,8 @@ def child(order: Mapping[str, Any]) -> int:
         match, number, error, once = order["shim"]
         count = (order.get("count") or "").encode()
         arm(order["output"].encode(), match.encode(), ctypes.c_long(number), error, int(once), count)
+    if order.get("cog"):
+        return make_cog(Path(order["cog"]), Path(order["output"]))
     sys.argv = ["mpmjax", *order["arguments"]]
     from mpmjax.cli import main
 
@@ -90,6 +93,27 @@ def child(order: Mapping[str, Any]) -> int:
         main()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1 if end.code else 0
+    return 0
+
+
+def make_cog(source: Path, output: Path) -> int:
+    """One map of its own, as a run makes it: large enough for overviews."""
+    import rasterio
+
+    from mpmjax.errors import DiskError
+    from mpmjax.products import CLASSES, PRODUCTS
+    from mpmjax.stream.mosaic import build_cog, publish_cog
+    from mpmjax.stream.tilestore import crc
+    from mpmjax.types import Tile
+
+    with rasterio.open(source) as dataset:
+        product = CLASSES if dataset.dtypes[0] == "uint8" else PRODUCTS[0]
+        tile, value = Tile(0, 0, 0, dataset.height, dataset.width), crc(dataset.read(1))
+    try:
+        publish_cog(build_cog(source, output / "made.tif", product), output / "map.tif", [tile], [value])
+    except DiskError as error:
+        print(f"Error: {error}")
+        return error.exit_status
     return 0
 
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,9 @@ SIDE, TILE, WORKERS = 128, 16, 2
 TILES = (SIDE // TILE) ** 2
 IN_FLIGHT = Threads(WORKERS, WORKERS, WORKERS).in_flight
 SCRATCH = ".mpmjax"
+PHASES: Mapping[str, tuple[str, str] | None] = {"tiles": None, "maps": ("cog", "any"), "targets": ("geopackage", "any")}
+"""Phases of a run, and the step of fault_points.py with which each begins."""
+
 HERE = Path(__file__).parent
 
 
@@ -151,7 +154,6 @@ class Bench:
         self.project = make_small_district(folder / "district")
         self.screener = make_screener(folder / "screener", folder / "district")
         self.server = Server(folder, preload)
-        self.screen(folder / "warm")
         reference = folder / "whole"
         stopped = self.tiled("stopped")
         self.tiles = {path.name: sha256(path) for path in (stopped / SCRATCH / "tiles").glob("*.tile")}
@@ -194,13 +196,19 @@ class Bench:
         assert ended.status in (0, -signal.SIGKILL), ended
         return ended.status != 0
 
+    def begin(self, phase: str, name: str) -> Path:
+        """An output folder in which a run has come to the beginning of one of PHASES, and was killed."""
+        stopped, output = self.folder / phase, self.folder / name
+        point = PHASES[phase]
+        if point is not None:
+            if not stopped.exists():
+                assert self.try_to(stopped, point=[*point, 1]).status == -signal.SIGKILL
+            shutil.copytree(stopped, output)
+        return output
+
     def tiled(self, name: str) -> Path:
-        """A new output folder in which a run was killed when all tiles stood and no map."""
-        stopped, copy = self.folder / "tiled", self.folder / name
-        if not stopped.exists():
-            assert self.try_to(stopped, point=["cog", "any", 1]).status == -signal.SIGKILL
-        shutil.copytree(stopped, copy)
-        return copy
+        """An output folder with all tiles and no map."""
+        return self.begin("maps", name)
 
     def require_whole_names(self, output: Path) -> int:
         """P2, at any moment: what stands under a final name is the finished file. Returns how many do."""

@@ -302,8 +302,8 @@ def test_too_little_memory(district: Path, tmp_path: Path) -> None:
     with district.open("a", encoding="utf-8") as file:
         file.write('[stream]\nmax_memory = "300MiB"\ntile = 64\n')
     message = assert_a_sentence(command_line("run", district, "-o", tmp_path / "out"), 5)
-    assert "max_memory is 300MiB" in message
-    assert "Use a smaller tile" in message
+    assert "max_memory = 300MiB" in message
+    assert "needs about 1.01 GiB" in message
     assert not outputs(tmp_path / "out")
 
 

@@ -31,19 +31,21 @@ from districts import (
 )
 
 import mpmjax
-from mpmjax import load_screener, pipeline
+from mpmjax import load_screener, pipeline, pipeline_steps
 from mpmjax.cli import cli
 from mpmjax.errors import DataError
 from mpmjax.stream.reader import StackReader
+from mpmjax.stream.ring import Slot
 from mpmjax.types import Slab, Tile
 
 COMMANDS = {
     "demo": ("--output", "--seed"),
     "check": ("PROJECT", "--strict"),
     "prepare": ("PROJECT", "--output"),
-    "run": ("PROJECT", "--output", "--strict"),
-    "fit": ("PROJECT", "--output"),
-    "screen": ("PROJECT", "--screener", "--output"),
+    "run": ("PROJECT", "--output", "--fresh", "--strict"),
+    "fit": ("PROJECT", "--output", "--fresh"),
+    "screen": ("PROJECT", "--screener", "--output", "--fresh", "--strict"),
+    "verify": ("OUTPUT",),
     "validate": ("PROJECT", "--output"),
     "report": ("OUTPUT",),
     "compare": ("A B", "--json"),
@@ -61,7 +63,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def ready(done: Finished, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """The project of the finished run, somewhere else, whose fit has been done before."""
     screener = load_screener(done.output)
-    monkeypatch.setattr(pipeline, "_fit", lambda *_: screener)
+    monkeypatch.setattr(pipeline_steps, "fit", lambda *_: screener)
     shutil.copytree(done.project.parent, tmp_path / "district")
     return tmp_path / "district" / "project.toml"
 
@@ -278,17 +280,18 @@ def test_a_tile_that_cannot_be_read(done: Finished, tmp_path: Path, monkeypatch:
     project = make_district(tmp_path / "district", stream={"tile": 128})
     real = StackReader.read
 
-    def fail(self: StackReader, tile: Tile) -> Slab:
-        if tile.index == 4 and tile.width == 128:
+    def fail(self: StackReader, tile: Tile, slot: Slot | None = None) -> Slab:
+        if tile.index == 1 and slot is not None:
             raise DataError("layer 'copper': band 1: cannot be decoded. Fetch it again.")
-        return real(self, tile)
+        return real(self, tile, slot)
 
     monkeypatch.setattr(StackReader, "read", fail)
     said = command_line("screen", project, "-s", done.output, "-o", tmp_path / "out")
     assert said.status == 3
     assert "copper" in said.err
     assert "Traceback" not in said.err
-    assert not outputs(tmp_path / "out"), "what was prepared stays for the next try, nothing else"
+    assert "goes on from there" in said.err
+    assert set(outputs(tmp_path / "out")) == {"screener.json", "screener.safetensors"}, "no map"
 
 
 def test_interrupted(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +300,7 @@ def test_interrupted(done: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyP
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "targets", interrupt)
+    monkeypatch.setattr(pipeline_steps, "targets", interrupt)
     said = command_line("screen", done.project, "-s", done.output, "-o", tmp_path / "out")
     assert said.status == 130
     assert "Stopped" in said.err

@@ -27,7 +27,7 @@ from districts import (
 )
 from tolerances import MEDIAN_MAD_OF_BINS, assert_close
 
-from mpmjax import load_screener, pipeline
+from mpmjax import load_screener, pipeline, pipeline_steps
 from mpmjax.errors import DataError
 from mpmjax.scoring.drift import UNUSUAL
 
@@ -45,10 +45,12 @@ def copy(done: Finished, tmp_path: Path) -> Finished:
 
 
 def test_fit_over_a_finished_run_takes_its_record_away(copy: Finished, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its checksums would say of another Screener that it made these maps."""
+    """Its checksums would say of another Screener that it made these maps. Not where the Screener is already there."""
     screener = load_screener(copy.output)
-    monkeypatch.setattr(pipeline, "_fit", lambda *_: screener)
+    monkeypatch.setattr(pipeline_steps, "fit", lambda *_: screener)
     pipeline.fit(copy.project, copy.output)
+    assert pipeline.report(copy.output).exists()
+    pipeline.fit(copy.project, copy.output, fresh=True)
     with pytest.raises(DataError, match="no finished run"):
         pipeline.report(copy.output)
 
@@ -115,7 +117,7 @@ def test_validate_on_other_evidence(copy: Finished) -> None:
     like = folder / "deposits_density.tif"
     (folder / named[0]).rename(like)
     edit(copy.project, f'source = "{named[0]}"', f'source = "{like.name}"')
-    pipeline.run(copy.project, copy.output)
+    pipeline.run(copy.project, copy.output, fresh=True)
     with rasterio.open(like, "r+") as file:
         file.write(file.read(1) + 1, 1)
     with pytest.raises(DataError, match=rf"{like.name}: changed since the maps were made"):

@@ -36,7 +36,7 @@ from districts import (
 from scipy import ndimage
 
 import mpmjax
-from mpmjax import pipeline
+from mpmjax import pipeline, pipeline_steps
 from mpmjax.errors import MpmError, ScreenerError
 from mpmjax.scoring.baselines import NAMES
 
@@ -313,10 +313,10 @@ def test_too_little_memory_is_said_before_the_fit(
         raise AssertionError("the fit began")
 
     before = digests(copy.output)
-    monkeypatch.setattr(pipeline, "sample", never)
+    monkeypatch.setattr(pipeline_steps, "sample", never)
     with copy.project.open("a", encoding="utf-8") as file:
         file.write('[stream]\nmax_memory = "200MiB"\n')
     with pytest.raises(MpmError, match="max_memory") as caught:
-        pipeline.run(copy.project, copy.output)
+        pipeline.run(copy.project, copy.output, fresh=True)
     assert caught.value.exit_status == 5
     assert digests(copy.output) == before

@@ -10,7 +10,7 @@ from districts import PRODUCTS, digests, edit, finished_run, make_district
 from tolerances import assert_same_bits
 
 import mpmjax
-from mpmjax import pipeline
+from mpmjax import pipeline, pipeline_steps
 from mpmjax.errors import DataError
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.tiles import cut
@@ -27,7 +27,7 @@ def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
         (output / "report.html").write_text("", encoding="utf-8")
         return output / "report.html"
 
-    monkeypatch.setattr(pipeline, "draw_report", blank)
+    monkeypatch.setattr(pipeline_steps, "draw_report", blank)
 
 
 def prepare(project: Path, name: str = "out") -> tuple[Evidence, list[str]]:

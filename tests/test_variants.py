@@ -39,7 +39,7 @@ from districts import (
 from scipy import ndimage
 from tolerances import OVERLAY, assert_close
 
-from mpmjax import load_screener, pipeline
+from mpmjax import load_screener, pipeline, pipeline_steps
 from mpmjax.errors import DataError
 from mpmjax.reference.membership import membership
 
@@ -253,7 +253,7 @@ def test_occurrences_where_no_cell_is_scored(tmp_path: Path, monkeypatch: pytest
     row, col = SHAPE[0] // 3 + 5, SHAPE[1] // 2 + 5
     point = shapely.Point(LEFT + CELL * col + 5, TOP - CELL * row - 5)
     write_vector(project.parent / "deposits.gpkg", [point], name=["lone"])
-    monkeypatch.setattr(pipeline, "sample", lambda *_: pytest.fail("the fit began"))
+    monkeypatch.setattr(pipeline_steps, "sample", lambda *_: pytest.fail("the fit began"))
     with pytest.raises(DataError, match=r"deposits\.gpkg"):
         pipeline.run(project, tmp_path / "out")
     assert not outputs(tmp_path / "out")

@@ -64,8 +64,7 @@ def run(
     """
     this = Run(project, output, say, command or "mpmjax.run", fresh, live)
     with this.workspace() as work:
-        this.claim(work)
-        finished = already_done(this, work)
+        finished = already_done(this, work) if this.claim(work) else None
         if finished is not None:
             return finished
         evidence = prepared(this, work)
@@ -125,14 +124,14 @@ def screen(
     this = Run(project, output, say, command or "mpmjax.screen", fresh, live)
     fitted = screener if isinstance(screener, Screener) else load_screener(screener)
     with this.workspace() as work:
-        this.claim(work, screener_checksum(fitted))
-        finished = already_done(this, work)
+        finished = already_done(this, work) if this.claim(work, screener_checksum(fitted)) else None
         if finished is not None:
             return finished
         evidence = prepared(this, work)
         require_layers(fitted, evidence, [section.transform for section in this.project.layers])
         require_room(this, evidence, work)
         if not is_fitted(work):
+            this.unfinish()
             work.add_files(*save_screener(fitted, this.output))
         return apply(this, evidence, fitted, work)
 

@@ -59,7 +59,7 @@ def already_done(this: Run, work: WorkFolder) -> dict[str, Any] | None:
     if record is None:
         if (this.output / RECORD).exists():
             this.say(f"  {this.output / RECORD}: is damaged, and written anew.")
-            (this.output / RECORD).unlink()
+            this.unfinish()
         return None
     judged = this.project.validate_
     if record["settings"].get("validate") != (None if judged is None else judged.model_dump(mode="json")) or any(
@@ -73,13 +73,13 @@ def already_done(this: Run, work: WorkFolder) -> dict[str, Any] | None:
             return record
         for sentence in damaged:
             this.say(f"  {sentence}")
-    (this.output / RECORD).unlink()  # until all is whole again the folder holds no finished run
+    this.unfinish()
     return None
 
 
 def prepared(this: Run, work: WorkFolder, *, maps: bool = True) -> Evidence:
     with this.progress.stage("prepare"):
-        evidence = lay_on_grid(this.project, this.files, work.scratch, this.cache, this.say, maps=maps)
+        evidence = lay_on_grid(this.project, work.scratch, this.cache, this.say, files=this.files, maps=maps)
     for note in evidence.notes:
         this.say(f"  note: {note}")
     return evidence
@@ -100,6 +100,7 @@ def fitted_screener(this: Run, evidence: Evidence, work: WorkFolder) -> Screener
     if not is_fitted(work):
         screener = fit(this, evidence)
         require_unchanged(evidence.stamps)
+        this.unfinish()
         work.add_files(*save_screener(screener, this.output))
     return load_screener(this.output)
 
@@ -124,6 +125,7 @@ def fit(this: Run, evidence: Evidence) -> Screener:
 def apply(this: Run, evidence: Evidence, screener: Screener, work: WorkFolder) -> dict[str, Any]:
     project, output = this.project, this.output
     require_layers(screener, evidence, [section.transform for section in project.layers])
+    this.unfinish()
     forget(output)
     with this.progress.stage("screen"):
         screening = screen_tiles(screener, evidence, project.stream, work, this.progress)

@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST
 from mpmjax.errors import DataError, ProjectError
 from mpmjax.evidence.sources import SourceFiles, source_files
-from mpmjax.ops.backend import require as require_backend
+from mpmjax.ops.backend import settle as settle_backend
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project, load_project
 from mpmjax.stream.cache import LIBRARIES, Cache
@@ -67,7 +67,7 @@ class Run:
         self.progress = Progress(say, self.output / SCRATCH / LOG, live)
         shared = self.project.stream.cache
         self.cache = Cache(self.output / EVIDENCE if shared is None else self.project.path(shared))
-        require_backend(self.project.stream.backend)
+        settle_backend(self.project.stream.backend)
         self._refuse_inputs_as_outputs()
 
     @property
@@ -94,11 +94,14 @@ class Run:
                     self.cache.drop_if_bare()
                 raise
 
-    def claim(self, work: WorkFolder, screener: str | None = None) -> None:
+    def claim(self, work: WorkFolder, screener: str | None = None) -> bool:
         """Go on with what was begun in the folder, or begin.
 
         Args:
             screener: checksum of the Screener that the maps are made with; None for one that is fitted here.
+
+        Returns:
+            Whether this very work was begun there. Otherwise what stands there is left until it is replaced.
 
         Raises:
             FolderError: what was begun there is something else.
@@ -107,9 +110,11 @@ class Run:
         if begun.get("Screener") == FITTED_HERE and work.manifest.files().get(REST) == screener:
             screener = None  # the one that `fit` left in this very folder
         made_with = FITTED_HERE if screener is None else {"sha256": screener}
-        if work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh):
-            return
-        (self.output / RECORD).unlink(missing_ok=True)  # of an earlier run: what it tells of is going to be replaced
+        return work.claim({**self._fingerprint(), "Screener": made_with}, self.fresh)
+
+    def unfinish(self) -> None:
+        """What run.json tells of is going to be replaced: until it stands again the folder holds no finished run."""
+        (self.output / RECORD).unlink(missing_ok=True)
 
     def _fingerprint(self) -> dict[str, dict[str, Any]]:
         """Everything that the maps follow from, but the Screener: not how the work is cut, nor what judges it."""

@@ -6,11 +6,10 @@ import json
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from faulty import Bench
+from faulty import PHASES, Bench
 
 Step = tuple[str, str]
 """Name and place, as in fault_points.py."""
@@ -33,10 +32,10 @@ def spread(calls: int, most: int = SPREAD) -> list[int]:
     return sorted({1 + round(at * (calls - 1) / max(1, most - 1)) for at in range(most)}) if calls else []
 
 
-def kill_at(bench: Bench, begin: Callable[[str], Path], step: Step, number: int) -> bool:
+def kill_at(bench: Bench, phase: str, step: Step, number: int) -> bool:
     """A run that dies at the n-th call of a step and is started again; False if it never came there."""
-    output = begin("point")
-    what = f"{step[0]} of {step[1]}, call {number}"
+    output = bench.begin(phase, "point")
+    what = f"{step[0]} of {step[1]}, call {number} from the {phase} on"
     ended = bench.try_to(output, point=[*step, number])
     assert ended.status in (0, -signal.SIGKILL), f"{what}: {ended}"
     bench.require_whole_names(output)
@@ -54,36 +53,24 @@ def show(died: Counter[Step]) -> None:
 
 
 def test_five_failpoints(calm: Bench) -> None:
-    def new(name: str) -> Path:
-        return calm.folder / name
-
-    assert kill_at(calm, new, ("half", "tile"), 20)
-    assert kill_at(calm, new, ("row to commit", "manifest"), 40)
-    assert kill_at(calm, calm.tiled, ("cog written", "final"), 3)
-    assert kill_at(calm, calm.tiled, ("replace", "final"), 13)
-    assert kill_at(calm, calm.tiled, ("row", "manifest"), 15)
+    assert kill_at(calm, "tiles", ("half", "tile"), 20)
+    assert kill_at(calm, "tiles", ("row to commit", "manifest"), 40)
+    assert kill_at(calm, "maps", ("cog written", "final"), 3)
+    assert kill_at(calm, "maps", ("row", "manifest"), 5)
+    assert kill_at(calm, "targets", ("replace", "final"), 2)
 
 
 @pytest.mark.faults
-def test_before_each_step_of_the_maps_and_all_that_follows(calm: Bench) -> None:
-    """Every single call; of those on mosaics, which are all alike, some."""
+@pytest.mark.parametrize("phase", PHASES)
+def test_before_each_step(calm: Bench, phase: str) -> None:
+    """Every single call, but of those of tiles, of their rows, and of mosaics, which are all alike, some."""
+    after = [*PHASES, None][[*PHASES].index(phase) + 1]
+    later = steps(calm, calm.begin(after, "counted")) if after else {}
     died: Counter[Step] = Counter()
-    for step, calls in steps(calm, calm.tiled("counted")).items():
-        few = step[1] in ("mosaic", "tile")
-        for number in spread(calls) if few else range(1, calls + 1):
-            died[step] += kill_at(calm, calm.tiled, step, number)
+    for step, calls in steps(calm, calm.begin(phase, "counted")).items():
+        few = step[1] in ("tile", "mosaic") or (step[1] == "manifest" and phase == "tiles")
+        own = calls - later.get(step, 0)
+        for number in spread(own) if few else range(1, own + 1):
+            died[step] += kill_at(calm, phase, step, number)
     show(died)
-    assert {name for name, place in died if place == "final"} >= {"fsync", "replace", "half", "cog", "geopackage"}
-
-
-@pytest.mark.faults
-def test_before_each_step_of_a_tile_and_all_that_goes_before(calm: Bench) -> None:
-    """Every single call before the first tile; of those of tiles and of their rows some."""
-    later, died = steps(calm, calm.tiled("counted")), Counter[Step]()
-    for step, calls in steps(calm, calm.folder / "counted").items():
-        few = step[1] in ("tile", "manifest")
-        before = calls - later.get(step, 0)
-        for number in spread(before) if few else range(1, before + 1):
-            died[step] += kill_at(calm, lambda name: calm.folder / name, step, number)
-    show(died)
-    assert {name for name, place in died if place == "tile"} >= {"fsync", "replace", "half", "write", "open"}
+    assert {name for name, _ in died} >= {"fsync", "replace", "half", "write", "open", "row", "row to commit"}

@@ -10,9 +10,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from faulty import Bench, Server
+from faulty import SCRATCH, Bench, Server
 
 pytestmark = pytest.mark.faults
+
+
+def begin(bench: Bench, output: Path) -> None:
+    """Start a run, and wait until it holds its folder."""
+    bench.start(output)
+    while not (output / SCRATCH / "lock").exists():
+        time.sleep(0.002)
 
 
 def test_held_up(calm: Bench, output: Path) -> None:
@@ -41,8 +48,9 @@ def test_two_runs_in_one_folder(calm: Bench, output: Path) -> None:
     random_, refused = random.Random(2), 0
     try:
         for number in range(10):
-            calm.start(output)
-            if calm.server.wait(random_.uniform(0.1, 0.6 * calm.seconds)) is not None:
+            begin(calm, output)
+            if calm.server.wait(random_.uniform(0.0, 0.6 * calm.seconds)) is not None:
+                shutil.rmtree(output)
                 continue
             if number % 2:
                 calm.server.kill(signal.SIGSTOP)
@@ -70,7 +78,7 @@ def test_told_to_stop(calm: Bench, output: Path, number: signal.Signals, status:
     """At random moments: its own exit status within five seconds, what stands is whole, and it goes on."""
     random_, ends, slowest = random.Random(3), Counter[int](), 0.0
     while ends[status] < 20:
-        calm.start(output)
+        begin(calm, output)
         if calm.server.wait(random_.uniform(0.0, 0.9 * calm.seconds)) is None:
             then = time.monotonic()
             calm.server.kill(number)
@@ -79,7 +87,8 @@ def test_told_to_stop(calm: Bench, output: Path, number: signal.Signals, status:
             assert ended.status in (0, status), ended
             assert "Traceback" not in ended.said, ended
             ends[ended.status] += 1
-            calm.require_whole_names(output) if output.exists() else None
+            if output.exists():
+                calm.require_whole_names(output)
             if ended.status:
                 assert "goes on where it stopped" in ended.said
                 calm.screen(output)

@@ -20,7 +20,7 @@ from mpmjax.products import MAP_NODATA, PRODUCTS
 from mpmjax.project_sections import TargetsSection
 from mpmjax.scoring.thresholds import BINS, bin_of
 from mpmjax.stages.targets import MAPS, SMALLEST_CELLS, targets
-from mpmjax.stream.store import MapStore, build_cogs
+from mpmjax.stream.store import MapStore
 from mpmjax.stream.tiles import cut, strips
 from mpmjax.types import Grid, Screening, Target, Tile
 
@@ -100,7 +100,8 @@ class Case:
             for part in cut(self.grid.shape, tile):
                 window = np.s_[part.row : part.row + part.height, part.col : part.col + part.width]
                 store.write(part, {name: values[window] for name, values in self.maps.items()})
-        build_cogs(store, output, products, 1)
+        for product in products:
+            store.publish(product, output)
 
     def find(self, output: Path, min_area: float | None) -> list[Target]:
         p, weights = self.maps["prospectivity"], self.weights

@@ -101,6 +101,18 @@ def require(name: str) -> None:
         raise BackendError(f"Backend {name} was asked for and cannot be used: {refusal}")
 
 
+def settle(name: str) -> None:
+    """As `require`, for a process that is going to use the backend: where two libraries need a card, they share it.
+
+    To be called before JAX computes anything, or it has taken most of the card.
+    """
+    require(name)
+    if name == "cuda":
+        from mpmjax.ops import _card
+
+        _card.share()
+
+
 def survey() -> tuple[Availability, ...]:
     """All backends on this machine."""
     return tuple(availability(name) for name in BACKENDS)

@@ -10,8 +10,7 @@ DLPack hands over an address, not a promise about time. Two rules make it safe.
    Nothing is reported: the numbers are those of the wrong tile. So a `Holder` keeps the buffer until the result is
    ready, and a buffer that is written again is asked for with `Holder.wait_for`.
 
-JAX takes three quarters of a card's memory when it starts. Where CuPy shares the card, set
-XLA_PYTHON_CLIENT_PREALLOCATE=false before JAX is imported.
+JAX takes three quarters of a card's memory when it starts: who may take how much is said in _card.py.
 """
 
 from __future__ import annotations

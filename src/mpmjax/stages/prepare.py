@@ -20,11 +20,12 @@ from mpmjax.evidence.prepared import HERE, Made, Shelf, grid_ingredients, is_kep
 from mpmjax.evidence.raster.scan import judge
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.raster.warp import exact
-from mpmjax.evidence.sources import SourceFiles, circular, require_unchanged
+from mpmjax.evidence.sources import SourceFiles, circular, require_unchanged, source_files
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project
 from mpmjax.stream.cache import Cache
 from mpmjax.stream.files import require_disk
+from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Evidence, Grid, Occurrences, Tile
 
@@ -33,11 +34,11 @@ Say = Callable[[str], None]
 
 def prepare(
     project: Project,
-    files: SourceFiles,
     scratch: Path,
     cache: Cache,
     say: Say = lambda line: None,
     *,
+    files: SourceFiles | None = None,
     maps: bool = True,
 ) -> Evidence:
     """Lay every source of the project on one grid.
@@ -48,15 +49,17 @@ def prepare(
     here, occurrences included, so that a long run does not fail at its end.
 
     Args:
-        files: checksums of what the project reads.
         scratch: existing folder for what is unfinished.
         say: gets a line for every layer that was made.
+        files: checksums of what the project reads, if they were taken already.
         maps: whether maps will follow, for which there must be room on the disk as well.
 
     Raises:
         DataError, ProjectError: a source cannot be used; says which and what to do.
         DiskError: the layers do not fit on the disk.
     """
+    if files is None:
+        files = source_files(project, project.files, worker_count(project.stream.workers))
     own = scratch / "layers"  # a layer may be called "mask" or "prospectivity", as other files of the run are
     own.mkdir(exist_ok=True)
     shelf = Shelf(project, files, cache, own)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from mpmjax.stream.engine import Pass
 from mpmjax.stream.manifest import TileRow
 from mpmjax.stream.progress import Progress
 from mpmjax.stream.reader import StackReader
-from mpmjax.stream.ring import Ring, Slot
+from mpmjax.stream.ring import Ring, Slot, in_memory
 from mpmjax.stream.room import DiskWatch, Room, plan_room
 from mpmjax.stream.tiledmaps import TiledMaps
 from mpmjax.stream.tilestore import TileStore
@@ -67,7 +67,8 @@ def screen(
         for note in room.notes:
             progress.say(f"  note: {note}")
         maps = TiledMaps(work, evidence.grid, PRODUCTS, room.tiles)
-        tally = _score_tiles(_Work(screener, evidence, stream, area), room, maps, work, progress)
+        scoring = _Work(screener, evidence, stream, area, progress.say)
+        tally = _score_tiles(scoring, room, maps, work, progress)
         if not tally.cells:
             work.start_over()  # there is nothing to go on from
             raise DataError(
@@ -85,7 +86,9 @@ def screen(
 def _score_tiles(scoring: _Work, room: Room, maps: TiledMaps, work: WorkFolder, progress: Progress) -> Tally:
     """Make the tiles that are missing; what was counted of all."""
     tally, evidence = Tally(len(scoring.evidence.layers)), scoring.evidence
-    watch, ring = DiskWatch(work.scratch, progress.say), Ring(room.threads.slots, evidence.layers, room.most_cells)
+    watch, lanes = DiskWatch(work.scratch, progress.say), scoring.lanes
+    lanes.prepare(room.threads.compute, room.most_cells)
+    ring = Ring(room.threads.slots, evidence.layers, room.most_cells, lanes.allocate)
     with (
         progress.tiles(len(room.tiles), evidence.grid.width * evidence.grid.height) as told,
         StackReader(evidence.grid, evidence.layers, evidence.mask, evidence.on_error) as reader,
@@ -120,20 +123,70 @@ def _score_tiles(scoring: _Work, room: Room, maps: TiledMaps, work: WorkFolder, 
 class _Work:
     """From a slab to maps, for many threads at once."""
 
-    def __init__(self, screener: Screener, evidence: Evidence, stream: StreamSection, area: CellArea) -> None:
+    def __init__(
+        self,
+        screener: Screener,
+        evidence: Evidence,
+        stream: StreamSection,
+        area: CellArea,
+        say: Callable[[str], None],
+    ) -> None:
         self.evidence, self.area = evidence, area
         self.cell_bytes = sum(np.dtype(layer.dtype).itemsize for layer in evidence.layers)
-        self._fuzzify = TileMemberships(plan_memberships(evidence.layers, screener.memberships), stream.backend)
-        self._scorer, self._coverage = Scorer(screener.arrays, stream.backend), float(screener.settings["min_coverage"])
+        self._coverage = float(screener.settings["min_coverage"])
+        plan = plan_memberships(evidence.layers, screener.memberships)
+        self.lanes: Lanes
+        if stream.backend == "cuda":
+            from mpmjax.ops.gpu.lanes import Lanes as CardLanes
+
+            self.lanes = CardLanes(plan, screener.arrays, self._coverage, say)
+        else:
+            scorer = Scorer(screener.arrays, stream.backend)
+            self.lanes = HostLanes(TileMemberships(plan, stream.backend), scorer, self._coverage)
         self._sampled = Sampled(screener, evidence.layers)
 
     def __call__(self, slab: Slab) -> Scored:
-        scored, maps = score_slab(slab, self._fuzzify, self._scorer, self._coverage)
+        scored, maps = score_slab(slab, self.lanes, self._coverage)
         facts = {
             "outside": self._sampled.outside(slab, scored).tolist(),
             "unreadable": [asdict(block) for block in slab.unreadable],
         }
         return Scored(slab.tile, maps, int(scored.sum()), facts)
+
+
+class Lanes(Protocol):
+    """What computes slabs, several at a time: HostLanes, or those of ops/gpu/lanes.py."""
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        """Memory for slabs, uint8 [nbytes]."""
+        ...
+
+    def prepare(self, threads: int, most_cells: int) -> None:
+        """Make ready for so many threads and cells of a slab."""
+        ...
+
+    def compute(self, slab: Slab, wanted: np.ndarray) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        """Where wanted cells were scored, and their scores; the slab may be written over when it returns."""
+        ...
+
+
+class HostLanes:
+    """Each thread by itself, in memory of the host."""
+
+    def __init__(self, fuzzify: TileMemberships, scorer: Scorer, min_coverage: float) -> None:
+        self._fuzzify, self._scorer, self._min_coverage = fuzzify, scorer, min_coverage
+
+    def allocate(self, nbytes: int) -> np.ndarray:
+        return in_memory(nbytes)
+
+    def prepare(self, threads: int, most_cells: int) -> None:
+        """Nothing is divided: memory is what plan_room reckoned with."""
+
+    def compute(self, slab: Slab, wanted: np.ndarray) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+        mu, valid, _ = self._fuzzify(slab)
+        # A class that is not in a category's table is missing too.
+        scored = wanted & (valid.mean(axis=0) >= self._min_coverage)
+        return scored, self._scorer.score(mu[:, scored], valid[:, scored])
 
 
 class TileMemberships:
@@ -160,21 +213,17 @@ class TileMemberships:
         return found.on_host()
 
 
-def score_slab(
-    slab: Slab, fuzzify: TileMemberships, scorer: Scorer, min_coverage: float
-) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+def score_slab(slab: Slab, lanes: Lanes, min_coverage: float) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Maps of one tile.
 
     Returns:
         Where a cell was scored, bool [height, width], and the maps [height, width] in their products' dtype.
     """
-    scored = slab.inside & (slab.valid.mean(axis=0) >= min_coverage)
-    maps = {p.name: np.full(scored.shape, p.nodata, p.dtype) for p in PRODUCTS}
-    if not scored.any():
-        return scored, maps
-    mu, valid, _ = fuzzify(slab)
-    scored &= valid.mean(axis=0) >= min_coverage  # a class that is not in a category's table is missing too
-    scores = scorer.score(mu[:, scored], valid[:, scored])
+    wanted = slab.inside & (slab.valid.mean(axis=0) >= min_coverage)
+    maps = {p.name: np.full(wanted.shape, p.nodata, p.dtype) for p in PRODUCTS}
+    if not wanted.any():
+        return wanted, maps
+    scored, scores = lanes.compute(slab, wanted)
     for name, values in maps.items():
         values[scored] = scores[name]
     return scored, maps

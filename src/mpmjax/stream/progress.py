@@ -1,6 +1,7 @@
 """What a long run tells on its way: lines for people, one that is rewritten in place on a terminal, a log of events.
 
-The log has one JSON object a line, which any tool can follow; each has `time` (ISO 8601, UTC) and `event`.
+The log has one JSON object a line, which any tool can follow; each has `time` (ISO 8601, UTC), `event`, and `cpu`, the
+CPU seconds that all threads of the process have burnt.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ class Progress:
             return
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
-        line = (json.dumps({"time": now, "event": event, **finite}, default=str) + "\n").encode()
+        cpu = round(time.process_time(), 3)
+        line = (json.dumps({"time": now, "event": event, "cpu": cpu, **finite}, default=str) + "\n").encode()
         with self._lock:
             self._append(self._log, line)
 

@@ -21,6 +21,11 @@ Arrays = tuple[tuple[np.ndarray, ...], np.ndarray, np.ndarray]
 """values, L arrays [height, width] in the dtypes of the layers; valid, bool [L, height, width]; inside, bool."""
 
 
+def in_memory(nbytes: int) -> np.ndarray:
+    """Ordinary memory."""
+    return np.empty(nbytes, np.uint8)
+
+
 class RingClosed(RuntimeError):
     """The ring was closed: no slot will be had from it any more."""
 
@@ -81,7 +86,7 @@ class Ring:
         slots: int,
         layers: Sequence[Layer],
         most_cells: int,
-        allocate: Allocate = lambda nbytes: np.empty(nbytes, np.uint8),
+        allocate: Allocate = in_memory,
     ) -> None:
         if slots < 1 or most_cells < 1:
             raise ValueError(f"a ring of {slots} slots of {most_cells} cells: both must be 1 or more")

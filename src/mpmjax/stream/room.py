@@ -40,6 +40,9 @@ ON_DISK = 1.4
 OPEN_FILES = GDAL_POOL + 96
 """Tiles that GDAL holds open while it joins them, and what Python and its libraries have open."""
 
+LANES = 2
+"""Threads that feed a card: one copies while the other's batch is scored. Cores do nothing for it."""
+
 RESERVE = 64 << 20
 """Free bytes below which a pass stops by itself: the manifest must still find room."""
 
@@ -73,7 +76,8 @@ def plan_room(evidence: Evidence, stream: StreamSection) -> Room:
     size, allowed = stream.tile, stream.max_memory_bytes
     while True:
         tiles = plan_tiles(evidence.grid.shape, size, blocks)
-        rooms = [Room(tiles, Threads(n, n, n)) for n in range(wanted, 0, -1)]
+        lanes = LANES if stream.backend == "cuda" else None
+        rooms = [Room(tiles, Threads(n, lanes or n, n)) for n in range(wanted, 0, -1)]
         fitting = next((room for room in rooms if memory_needed(evidence, room) <= allowed), None)
         if fitting is not None:
             break

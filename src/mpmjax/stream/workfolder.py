@@ -7,13 +7,13 @@ repairs go, and the log.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import fcntl
 import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,13 @@ KEPT = (LOCK, LOG, NAME, f"{NAME}-journal", FOLDER)
 FINGERPRINT = "fingerprint"
 ATTEMPTS = 100
 """To lock a folder that others, when they leave it, remove."""
+
+TROUBLES = tuple(
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "EROFS", "EFBIG", "EMFILE", "ENFILE", "ESTALE")
+    if hasattr(errno, name)
+)
+"""What a disk, or the system under it, may answer to any call at any time."""
 
 
 @dataclass(frozen=True)
@@ -136,14 +143,22 @@ def work_folder(output: Path) -> Iterator[WorkFolder]:
     try:
         _sweep(scratch)
         yield WorkFolder(output, scratch, manifest)
-    finally:
-        try:
+        _leave(scratch, manifest)
+    except BaseException as error:
+        with suppress(OSError, DiskError):  # the failure is what must be seen
             _leave(scratch, manifest)
-        finally:
-            manifest.close()
-            os.close(lock)
+        if isinstance(error, OSError) and error.errno in TROUBLES:
+            where = error.filename or output
+            raise DiskError(
+                f"{where}: {error.strerror}. Free some disk, or choose another folder; the same command then goes on "
+                "where this one stopped."
+            ) from error
+        raise
+    finally:
+        manifest.close()
+        os.close(lock)
         if made:
-            with contextlib.suppress(OSError):  # something stands in it
+            with suppress(OSError):  # something stands in it
                 output.rmdir()
 
 
@@ -154,7 +169,7 @@ def _leave(scratch: Path, manifest: Manifest) -> None:
         manifest.close()
         _remove(path for path in scratch.iterdir() if path.name != LOCK)
         (scratch / LOCK).unlink(missing_ok=True)  # last: from then on another process may hold the folder
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             scratch.rmdir()
 
 

@@ -6,7 +6,7 @@ scores do not depend on the tile it came with, nor on how many threads score til
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -39,11 +39,46 @@ class Xla:
     def reconstruct(self, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         return self._run(_reconstruct_all, mu, valid)
 
+    def launch(
+        self, mu: jax.Array, valid: jax.Array, cells: np.ndarray, kinds: Sequence[Sequence[str]]
+    ) -> list[jax.Array]:
+        """Scores of some cells of arrays that lie on JAX's device, with the bits of `score`; not waited for.
+
+        The program of `score` is called, not one in which XLA could fuse the gathering with it.
+
+        Args:
+            mu: float32 [L, n]; valid: bool [L, n].
+            cells: int32 [c], columns of them, each < n.
+            kinds: names of maps of one dtype each.
+
+        Returns:
+            For each kind its maps [maps, c], then the number of layers that a cell has, int32 [c].
+        """
+        with jax.default_matmul_precision("highest"):
+            x, present = _gathered(mu, valid, cells)
+            scores = _score(self._arrays, x, present)
+        return [*(_stacked([scores[name] for name in names]) for names in kinds), _counted(present)]
+
     def _run(self, program, mu: np.ndarray, valid: np.ndarray) -> dict[str, np.ndarray]:
         # Some accelerators multiply in fewer digits unless told otherwise.
         with jax.default_matmul_precision("highest"):
             result = program(self._arrays, mu, valid)
         return {name: np.asarray(values) for name, values in result.items()}
+
+
+@jax.jit
+def _gathered(mu: jax.Array, valid: jax.Array, cells: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jnp.take(mu, cells, axis=1, mode="clip"), jnp.take(valid, cells, axis=1, mode="clip")
+
+
+@jax.jit
+def _stacked(maps: list[jax.Array]) -> jax.Array:
+    return jnp.stack(maps)
+
+
+@jax.jit
+def _counted(valid: jax.Array) -> jax.Array:
+    return valid.sum(axis=0, dtype=jnp.int32)
 
 
 def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
