@@ -69,7 +69,8 @@ def screener() -> Screener:
         for name, role, direction in zip(NAMES, ROLES, DIRECTIONS, strict=True)
     ]
     layers[3]["classes"] = [1.0, 2.0, 3.0]
-    shown = {"groups": {"favourability": [0.8, 0.6, 0.4, 0.2]}}
+    groups = {"k": 4, "favourability": [0.8, 0.6, 0.4, 0.2], "by_bic": 4}
+    shown = {"groups": groups, "model": {"sample": 1000, "members": 2}, "notes": [], "trust": 0.5, "area_share": 0.02}
     arrays = random_arrays(2, 4, 8, 2, 4, seed=11)
     arrays["group_logw"][...], arrays["group_chol"] = 0, arrays["group_chol"] * 8  # several groups are met
     arrays = ranked(arrays)

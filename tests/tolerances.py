@@ -51,6 +51,9 @@ VMAPPED_WEIGHTS = Tolerance(
 FLOAT64_SUMS = Tolerance(
     1e-12, 1e-9, "the same float64 formula with its sums in another order, through 2 L recurrent steps and a softmax"
 )
+FLOAT32_OF_FLOAT64 = Tolerance(
+    1e-7, 2e-7, "the same float64 formula with its sums in another order, both rounded to float32 (6e-8)"
+)
 RESIDUAL_SCALE = Tolerance(
     1e-7, 1e-6, "medians of float32 residuals, the centre rounded to float32 (6e-8) before distances from it are taken"
 )

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ops.screener_arrays import random_arrays, random_cells, ranked
-from tolerances import SCORER, assert_close, assert_same_bits
+from tolerances import FLOAT32_OF_FLOAT64, SCORER, assert_close, assert_same_bits
 
+from mpmjax.errors import BackendError
+from mpmjax.ops import backend
 from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS, Scorer
 from mpmjax.reference.lstm import posterior, reconstruct, score
 
@@ -249,3 +255,111 @@ def test_other_input_layouts() -> None:
     got = scorer_of(SEED_CASE).score(np.asfortranarray(mu.astype(np.float64)), np.asfortranarray(valid))
     for name, values in expected.items():
         assert_same_bits(got[name], values)
+
+
+# -- by name
+
+
+@cache
+def definition_of(case: str) -> Scorer:
+    return Scorer(arrays_of(case), backend="numpy")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_definition_by_name_is_the_definition(case: str) -> None:
+    mu, valid = cells_of(case, 150)
+    got, expected = definition_of(case).score(mu, valid), score(mu.T.astype(float), valid.T, arrays_of(case))
+    assert got.keys() == expected.keys()
+    for name, values in got.items():
+        dtype = np.uint8 if name in CLASS_MAPS else np.float32
+        assert values.dtype == dtype, name
+        if name in CLASS_MAPS:
+            assert np.array_equal(values, expected[name])
+        else:  # chunks are padded: a BLAS has other bits for other sizes
+            assert_close(values, expected[name].astype(np.float32), FLOAT32_OF_FLOAT64)
+
+
+@pytest.mark.parametrize("case", [SEED_CASE, "context channels"])
+def test_the_definition_agrees_with_auto(case: str) -> None:
+    mu, valid = cells_of(case)
+    got, other = definition_of(case).score(mu, valid), scorer_of(case).score(mu, valid)
+    clear = clear_cells(mu.T, valid.T, arrays_of(case))
+    for name, values in got.items():
+        assert values.dtype == other[name].dtype, name
+        where = clear.get(name, slice(None))
+        if name in CLASS_MAPS:
+            assert np.array_equal(values[where], other[name][where]), name
+        else:
+            assert_close(other[name][where], values[where], SCORER)
+    network = {name: arrays_of(case)[name] for name in NETWORK}
+    one, two = Scorer(network, backend="numpy").reconstruct(mu, valid), Scorer(network).reconstruct(mu, valid)
+    for name in ("z", "e"):
+        assert one[name].dtype == two[name].dtype
+        assert_close(one[name], two[name], SCORER)
+    assert not one["e"][:, ~valid].any()
+
+
+def test_the_definition_has_the_same_bits_in_any_batch() -> None:
+    """Tiles may be cut anyhow with it too."""
+    mu, valid = cells_of(SEED_CASE, CHUNK + 300)
+    whole = definition_of(SEED_CASE).score(mu, valid)
+    for cut in (slice(0, 1), slice(7, 20), slice(CHUNK - 5, CHUNK + 5), slice(300, 300 + CHUNK)):
+        part = definition_of(SEED_CASE).score(mu[:, cut], valid[:, cut])
+        for name, values in whole.items():
+            assert_same_bits(part[name], values[cut])
+
+
+def test_the_definition_looks_at_nothing_under_a_mask() -> None:
+    mu, valid = cells_of(SEED_CASE, 100)
+    expected = definition_of(SEED_CASE).score(np.where(valid, mu, np.float32(0)), valid)
+    for stray in (np.nan, np.inf, 0.7):
+        got = definition_of(SEED_CASE).score(np.where(valid, mu, np.float32(stray)), valid)
+        for name, values in expected.items():
+            assert_same_bits(got[name], values)
+
+
+def test_no_cells_by_the_definition() -> None:
+    none = cells_of(SEED_CASE, 0)
+    got, other = definition_of(SEED_CASE).score(*none), scorer_of(SEED_CASE).score(*none)
+    assert got.keys() == other.keys()
+    for name, values in got.items():
+        assert_same_bits(values, other[name])
+
+
+@pytest.mark.parametrize("name", ["auto", "jax", "cpu"])
+def test_names_that_mean_the_same_form(name: str) -> None:
+    """cpu has a form of memberships only."""
+    mu, valid = cells_of(SEED_CASE, 200)
+    got, expected = Scorer(arrays_of(SEED_CASE), name).score(mu, valid), scorer_of(SEED_CASE).score(mu, valid)
+    for part, values in expected.items():
+        assert_same_bits(got[part], values)
+
+
+def test_names_that_mean_nothing_here() -> None:
+    with pytest.raises(BackendError, match="fortran"):
+        Scorer(arrays_of(SEED_CASE), "fortran")
+    try:
+        backend.require("cuda")
+    except BackendError:
+        with pytest.raises(BackendError, match="cuda"):
+            Scorer(arrays_of(SEED_CASE), "cuda")
+    else:
+        Scorer(arrays_of(SEED_CASE), "cuda")
+
+
+def test_the_definition_imports_no_jax(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", **arrays_of(SEED_CASE))
+    code = textwrap.dedent(
+        """
+        import sys
+        import numpy as np
+        from mpmjax.ops.lstm import Scorer
+        scorer = Scorer(dict(np.load(sys.argv[1])), backend="numpy")
+        scorer.score(np.full((4, 3), 0.5, np.float32), np.ones((4, 3), bool))
+        scorer.reconstruct(np.full((4, 3), 0.5, np.float32), np.ones((4, 3), bool))
+        print(sorted(name for name in sys.modules if name.split(".")[0] in ("jax", "jaxlib", "flax", "optax", "cupy")))
+        """
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "arrays.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
