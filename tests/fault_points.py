@@ -45,7 +45,7 @@ class Points:
     def place(self, path: Any) -> str:
         if isinstance(path, int):
             path = Path(f"/proc/self/fd/{path}").readlink()
-        path = str(path)
+        path = self.cut(path)
         if not path.startswith(self.output):
             return OUTSIDE
         if path.endswith((".tile", ".tile.part")):
@@ -57,6 +57,10 @@ class Points:
         if "manifest.sqlite" in path:
             return "manifest"
         return "log" if path.endswith(".jsonl") else "final"
+
+    def cut(self, path: Any) -> str:
+        """Without the name of a file system of GDAL's before it."""
+        return str(path)[max(str(path).find(self.output), 0) :]
 
     def before(self, owner: Any, attribute: str, name: str, path: Callable[..., Any] = lambda first, *_, **__: first):
         """Die before a call of `owner.attribute`; `path` of its arguments says what it is done to."""
@@ -86,7 +90,7 @@ def arm(name: str, place: str, number: int, output: str, count: str | None) -> N
     points.before(Path, "write_bytes", "write")
     points.before(shutil, "rmtree", "rmtree")
     points.before(rasterio.shutil, "copy", "cog", lambda source, target, **_: target)
-    points.before(geopandas.GeoDataFrame, "to_file", "geopackage", lambda frame, target, **_: target)
+    points.before(geopandas.GeoDataFrame, "to_file", "geopackage", lambda *_, **__: output)
     points.before(workfolder.os, "ftruncate", "lock")
     _half_written(points)
     _after_cog(points)
@@ -123,8 +127,9 @@ def _after_cog(points: Points) -> None:
     def copy(source: Any, target: Any, **options: Any) -> None:
         original(source, target, **options)
         if points.hit("cog written", points.place(target)):
-            with Path(target).open("r+b") as file:
-                file.truncate(Path(target).stat().st_size // 2)
+            written = Path(points.cut(target))
+            with written.open("r+b") as file:
+                file.truncate(written.stat().st_size // 2)
             die()
 
     mock.patch.object(rasterio.shutil, "copy", copy).start()

@@ -5,6 +5,7 @@ The Screener is made up: what is tested is how its maps get to the disk, not wha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -127,7 +128,8 @@ class Server:
         return Ended(status, self.said.read_text(errors="replace"), time.monotonic() - self._began)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        os.kill(self._child, number)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended
+            os.kill(self._child, number)
 
     def ended(self) -> Ended:
         found = self.wait()

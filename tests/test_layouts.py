@@ -16,8 +16,8 @@ from layouts import BLOCKS, CODECS, NODATA, SHAPE, screener, values, write_distr
 from mpmjax.ops.lstm import CLASS_MAPS
 from mpmjax.pipeline_steps import prepared
 from mpmjax.pipeline_work import Run
+from mpmjax.scoring.suited import require_layers
 from mpmjax.stages.deliver import deliver
-from mpmjax.stages.screen import require_layers
 from mpmjax.stages.screen import screen as screen_tiles
 from mpmjax.stages.targets import targets
 

@@ -25,10 +25,10 @@ from mpmjax.pipeline_steps import (
 from mpmjax.pipeline_work import RECORD, Run, Say, read_record, whole_record, write_record
 from mpmjax.project import Project, load_project
 from mpmjax.reporting.record import output_checksums, pa_cut
+from mpmjax.scoring.suited import require_layers
 from mpmjax.stages.compare import compare as side_by_side
 from mpmjax.stages.explain import ORDINARY, Question
 from mpmjax.stages.explain import explain as say_why
-from mpmjax.stages.screen import require_layers
 from mpmjax.stages.verify import verify as check_files
 from mpmjax.stream.reader import gdal_environment
 from mpmjax.stream.workfolder import work_folder

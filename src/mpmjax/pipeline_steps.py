@@ -13,6 +13,7 @@ from mpmjax.evidence.sources import require_unchanged
 from mpmjax.pipeline_work import OUTPUTS, RECORD, Run, whole_record, write_record
 from mpmjax.project_sections import ValidateSection
 from mpmjax.reporting.record import build_record, grid_record, output_checksums
+from mpmjax.scoring.suited import require_layers
 from mpmjax.scoring.thresholds import outlier_cut
 from mpmjax.scoring.weights import layer_weights
 from mpmjax.stages.confidence import confidence
@@ -24,7 +25,6 @@ from mpmjax.stages.prepare import prepare as lay_on_grid
 from mpmjax.stages.report import report as draw_report
 from mpmjax.stages.rivals import rivals
 from mpmjax.stages.sample import sample
-from mpmjax.stages.screen import require_layers
 from mpmjax.stages.screen import screen as screen_tiles
 from mpmjax.stages.targets import targets
 from mpmjax.stages.train import train

@@ -14,8 +14,8 @@ from faulty import PHASES, Bench
 Step = tuple[str, str]
 """Name and place, as in fault_points.py."""
 
-SPREAD = 6
-"""Calls of a step that is taken once a tile, or once a mosaic, of which so many are tried."""
+SPREAD = 4
+"""Of a step that is taken once a tile, a mosaic or a map, all of them alike, so many calls are tried."""
 
 
 def steps(bench: Bench, output: Path) -> dict[Step, int]:
@@ -54,23 +54,22 @@ def show(died: Counter[Step]) -> None:
 
 def test_five_failpoints(calm: Bench) -> None:
     assert kill_at(calm, "tiles", ("half", "tile"), 20)
-    assert kill_at(calm, "tiles", ("row to commit", "manifest"), 40)
     assert kill_at(calm, "maps", ("cog written", "final"), 3)
-    assert kill_at(calm, "maps", ("row", "manifest"), 5)
+    assert kill_at(calm, "targets", ("cog", "final"), 1)
     assert kill_at(calm, "targets", ("replace", "final"), 2)
+    assert kill_at(calm, "targets", ("row to commit", "manifest"), 1)
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("phase", PHASES)
 def test_before_each_step(calm: Bench, phase: str) -> None:
-    """Every single call, but of those of tiles, of their rows, and of mosaics, which are all alike, some."""
+    """Every single call from the targets on, where each is on another file; of those on tiles and maps some."""
     after = [*PHASES, None][[*PHASES].index(phase) + 1]
     later = steps(calm, calm.begin(after, "counted")) if after else {}
     died: Counter[Step] = Counter()
     for step, calls in steps(calm, calm.begin(phase, "counted")).items():
-        few = step[1] in ("tile", "mosaic") or (step[1] == "manifest" and phase == "tiles")
         own = calls - later.get(step, 0)
-        for number in spread(own) if few else range(1, own + 1):
+        for number in range(1, own + 1) if phase == "targets" else spread(own):
             died[step] += kill_at(calm, phase, step, number)
     show(died)
     assert {name for name, _ in died} >= {"fsync", "replace", "half", "write", "open", "row", "row to commit"}

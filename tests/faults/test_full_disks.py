@@ -25,7 +25,7 @@ SPREAD = 12
 DISK = 4
 
 EVERY = (
-    "/anomaly.tif", "/groups.tif", "/classes.", "/ranks.work", "/inside.work", "/.targets.part", "/targets.gpkg",
+    "/anomaly.tif", "/groups.tif", "/classes.", "/ranks.work", "/inside.work", "/.targets", "/targets.gpkg",
     "/.anomaly.qml", "/anomaly.qml", "/report.html", "/.report", "/run.json", "/.run.", "/project.toml", "/.project",
     "/.screener", "/screener.", "/evidence", "/log.jsonl", "/lock",
 )  # fmt: skip

@@ -14,8 +14,9 @@ from tolerances import CELL_AREA
 
 from mpmjax import pipeline, pipeline_steps
 from mpmjax.errors import ScreenerError
+from mpmjax.scoring.suited import require_layers
 from mpmjax.scoring.thresholds import BINS
-from mpmjax.stages.screen import require_layers, screen
+from mpmjax.stages.screen import screen
 from mpmjax.types import Evidence, Grid, Layer, Membership, Screener, Screening
 
 FITTED: dict[str, Any] = {"derive": "density", "radius": 10_000.0, "kernel": "quartic"}

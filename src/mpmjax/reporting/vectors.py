@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,9 @@ import geopandas
 import pandas as pd
 import pyogrio
 import shapely
-from pyogrio.errors import DataSourceError
 
-from mpmjax.errors import DataError, DiskError
-from mpmjax.stream.files import publish
+from mpmjax.errors import DataError
+from mpmjax.stream.files import write_file
 from mpmjax.types import Grid, Target
 
 GEOPACKAGE = b"SQLite format 3\0"
@@ -41,17 +41,14 @@ def write_targets(targets: Sequence[Target], grid: Grid, path: Path) -> Path:
         "lat": pd.array([t.lat for t in targets], dtype="float64"),
     }
     frame = geopandas.GeoDataFrame(columns, geometry=[t.geometry for t in targets], crs=grid.crs)
-    temporary = path.with_name(f".{path.stem}.part.gpkg")
-    temporary.unlink(missing_ok=True)
+    content = io.BytesIO()  # GDAL does not tell of every write that fails
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_CLOCK})
     try:
-        frame.to_file(temporary, layer="targets", driver="GPKG", engine="pyogrio", geometry_type="MultiPolygon")
-    except (DataSourceError, OSError) as error:
-        raise DiskError(f"{path}: cannot be written: {error}") from error
+        frame.to_file(content, layer="targets", driver="GPKG", engine="pyogrio", geometry_type="MultiPolygon")
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
-    return publish(temporary, path)
+    return write_file(path, content.getvalue())
 
 
 def read_targets(path: Path) -> dict[int, shapely.Geometry]:

@@ -22,6 +22,7 @@ from mpmjax.products import Product
 from mpmjax.stream.files import publish, write_file
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.manifest import TileRow
+from mpmjax.stream.outlet import watched
 from mpmjax.stream.tilestore import TileStore, crc
 from mpmjax.types import Grid, Tile
 
@@ -92,19 +93,20 @@ def build_cog(source: Path, temporary: Path, product: Product) -> Path:
     """
     floating = product.dtype == "float32"
     try:
-        rasterio.shutil.copy(
-            source,
-            temporary,
-            driver="COG",
-            BLOCKSIZE=str(BLOCK),
-            COMPRESS="DEFLATE",  # the one compression that every GIS reads
-            LEVEL="4",
-            PREDICTOR="YES",
-            OVERVIEW_RESAMPLING="AVERAGE" if floating else "MODE",
-            STATISTICS="YES",
-            BIGTIFF="IF_SAFER",
-        )
-    except (RasterioError, CPLE_BaseError) as error:
+        with watched(temporary) as name:
+            rasterio.shutil.copy(
+                source,
+                name,
+                driver="COG",
+                BLOCKSIZE=str(BLOCK),
+                COMPRESS="DEFLATE",  # the one compression that every GIS reads
+                LEVEL="4",
+                PREDICTOR="YES",
+                OVERVIEW_RESAMPLING="AVERAGE" if floating else "MODE",
+                STATISTICS="YES",
+                BIGTIFF="IF_SAFER",
+            )
+    except (OSError, RasterioError, CPLE_BaseError) as error:
         raise DiskError(f"{temporary}: cannot be written ({error}). Free some disk.") from error
     return temporary
 
