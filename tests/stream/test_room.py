@@ -32,6 +32,7 @@ from mpmjax.stream.room import (
     require_space,
 )
 from mpmjax.stream.tiles import cut
+from mpmjax.stream.workfolder import work_folder
 from mpmjax.types import Evidence, Layer
 
 GRID = make_grid(4000, 3000)
@@ -202,12 +203,22 @@ def free(monkeypatch: pytest.MonkeyPatch, *left: int) -> None:
 def test_room_on_the_disk_is_asked_for_before_the_work(
     evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = GRID.width * GRID.height
-    free(monkeypatch, int(cells * MAP_BYTES * rooms.ON_DISK))
-    require_space(evidence, tmp_path)
-    free(monkeypatch, int(cells * MAP_BYTES * rooms.ON_DISK) - 1)
-    with pytest.raises(DiskError, match=r"screening needs about 0\.5 GiB of disk, 0\.5 GiB are free"):
-        require_space(evidence, tmp_path)
+    needed = int(GRID.width * GRID.height * MAP_BYTES * rooms.ON_DISK)
+    with work_folder(tmp_path) as work:
+        free(monkeypatch, needed)
+        require_space(evidence, work)
+        free(monkeypatch, needed - 1)
+        with pytest.raises(DiskError, match=r"screening needs about 0\.5 GiB of disk, 0\.5 GiB are free"):
+            require_space(evidence, work)
+        free(monkeypatch, needed - 1500)
+        (work.scratch / "tiles").mkdir()
+        (work.scratch / "tiles" / "0000000.tile").write_bytes(bytes(1000))
+        (tmp_path / "risk.tif").write_bytes(bytes(499))
+        (tmp_path / "notes.txt").write_bytes(bytes(9999))
+        with pytest.raises(DiskError):
+            require_space(evidence, work)
+        (tmp_path / "risk.tif").write_bytes(bytes(500))
+        require_space(evidence, work)  # what stands there needs no room
 
 
 class Clock:
