@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rasters import make_grid, write_on
 
@@ -31,7 +31,8 @@ from mpmjax.stream.room import (
     plan_room,
     require_space,
 )
-from mpmjax.stream.tiles import cut
+from mpmjax.stream.tiles import cut, plan_tiles
+from mpmjax.stream.workfolder import work_folder
 from mpmjax.types import Evidence, Layer
 
 GRID = make_grid(4000, 3000)
@@ -98,14 +99,17 @@ def test_workers_that_nobody_asked_for_are_not_told_of(evidence: Evidence, monke
     assert (room.threads.readers, room.notes) == (3, ())
 
 
-@given(tile=st.sampled_from([16, 64, 100, 128, 512, 2048]), workers=st.integers(1, 20), share=st.floats(0.0, 1.2))
+@given(st.sampled_from([16, 64, 100, 128, 512, 2048]), st.integers(1, 20), st.floats(0.0, 1.2))
+@example(16, 1, 0.001)
+@example(64, 3, 0.002)
 @settings(deadline=None, max_examples=40)
 def test_what_is_planned_fits(evidence: Evidence, tile: int, workers: int, share: float) -> None:
     allowed = BASE_MEMORY + int(share * (needed(evidence, 2048, 4) - BASE_MEMORY))
     try:
         room = planned(evidence, tile=tile, workers=workers, max_memory=f"{allowed}B")
     except MemoryLimitError:
-        assert needed(evidence, min(tile, SMALLEST_TILE), 1) > allowed
+        smallest = plan_tiles(GRID.shape, min(tile, SMALLEST_TILE), [(256, 256)] * 3)
+        assert memory_needed(evidence, Room(smallest, Threads(1, 1, 1))) > allowed
         return
     assert memory_needed(evidence, room) <= allowed
     covered = sum(t.height * t.width for t in room.tiles)
@@ -202,12 +206,22 @@ def free(monkeypatch: pytest.MonkeyPatch, *left: int) -> None:
 def test_room_on_the_disk_is_asked_for_before_the_work(
     evidence: Evidence, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cells = GRID.width * GRID.height
-    free(monkeypatch, int(cells * MAP_BYTES * rooms.ON_DISK))
-    require_space(evidence, tmp_path)
-    free(monkeypatch, int(cells * MAP_BYTES * rooms.ON_DISK) - 1)
-    with pytest.raises(DiskError, match=r"screening needs about 0\.5 GiB of disk, 0\.5 GiB are free"):
-        require_space(evidence, tmp_path)
+    needed = int(GRID.width * GRID.height * MAP_BYTES * rooms.ON_DISK)
+    with work_folder(tmp_path) as work:
+        free(monkeypatch, needed)
+        require_space(evidence, work)
+        free(monkeypatch, needed - 1)
+        with pytest.raises(DiskError, match=r"screening needs about 0\.5 GiB of disk, 0\.5 GiB are free"):
+            require_space(evidence, work)
+        free(monkeypatch, needed - 1500)
+        (work.scratch / "tiles").mkdir()
+        (work.scratch / "tiles" / "0000000.tile").write_bytes(bytes(1000))
+        (tmp_path / "risk.tif").write_bytes(bytes(499))
+        (tmp_path / "notes.txt").write_bytes(bytes(9999))
+        with pytest.raises(DiskError):
+            require_space(evidence, work)
+        (tmp_path / "risk.tif").write_bytes(bytes(500))
+        require_space(evidence, work)  # what stands there needs no room
 
 
 class Clock:

@@ -169,6 +169,8 @@ def test_cut_otherwise_it_begins_anew(tmp_path: Path, maps: dict, what: str, oth
     kept, missing = again(tmp_path, **other)
     assert kept == []
     assert missing == [tile.index for tile in other.get("tiles", TILES)]
+    with working(tmp_path) as work:
+        assert work.manifest.tiles() == {}, "rows of another cut tell of other windows"
     assert again(tmp_path) == ([], list(range(12))), "and what was begun first is gone"
 
 

@@ -138,6 +138,7 @@ def test_what_a_killed_run_left_is_swept_at_the_start(tmp_path: Path) -> None:
     (scratch / "layers" / "old.tif").write_bytes(b"x")
     (scratch / "mask.tif").write_bytes(b"x")
     (scratch / "link").symlink_to(tmp_path / "map.tif")
+    (scratch / "link-to-folder").symlink_to(tmp_path)
     (tmp_path / "map.tif").write_bytes(b"x")
     for name in KEPT:
         if name not in (FOLDER, LOCK, NAME, f"{NAME}-journal"):
