@@ -201,6 +201,7 @@ class Bench:
     def begin(self, phase: str, name: str) -> Path:
         """An output folder in which a run has come to the beginning of one of PHASES, and was killed."""
         stopped, output = self.folder / phase, self.folder / name
+        shutil.rmtree(output, ignore_errors=True)  # of a test that failed
         point = PHASES[phase]
         if point is not None:
             if not stopped.exists():
@@ -217,16 +218,18 @@ class Bench:
         found = digests(output)
         wrong = {name for name, digest in found.items() if self.whole.get(name) != digest}
         tiles = output / SCRATCH / "tiles"
-        standing = {path.name: sha256(path) for path in tiles.glob("*.tile")} if tiles.exists() else {}
-        wrong |= {name for name, digest in standing.items() if self.tiles[name] != digest}
+        made = {path.name: sha256(path) for path in tiles.glob("*.tile")} if tiles.exists() else {}
+        wrong |= {name for name, digest in made.items() if self.tiles[name] != digest}
         assert not wrong, f"not whole under a final name: {wrong}"
-        return len(found) + len(standing)
+        return len(found) + len(made)
 
     def require_same(self, output: Path, what: object = "") -> None:
         """Every output is byte for byte that of the undisturbed run, and nothing else is there."""
         found = digests(output)
         unlike = {name for name in {*found, *self.whole} if found.get(name) != self.whole.get(name)}
         assert not unlike, f"{what}: differ, are missing or left over: {sorted(unlike)}"
+        parts = [path for path in standing(output) if is_part(path)]
+        assert not parts, f"{what}: unfinished files are left: {parts}"
         left = {path.name for path in (output / SCRATCH).iterdir()}
         assert left <= {"lock", "log.jsonl", "manifest.sqlite", "manifest.sqlite-journal"}, left
 
@@ -237,8 +240,17 @@ def sha256(path: Path) -> str:
 
 def digests(output: Path) -> dict[str, str]:
     """sha256 of what has a final name in an output folder: not the scratch folder, nor files that are being written."""
-    files = [path for path in sorted(output.rglob("*")) if path.is_file() and SCRATCH not in path.parts]
-    return {str(path.relative_to(output)): sha256(path) for path in files if not path.name.startswith(".")}
+    return {str(path.relative_to(output)): sha256(path) for path in standing(output) if not is_part(path)}
+
+
+def standing(output: Path) -> list[Path]:
+    """All files but those of the scratch folder."""
+    return [path for path in sorted(output.rglob("*")) if path.is_file() and SCRATCH not in path.parts]
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file is not finished, by its name."""
+    return path.name.startswith(".") or path.suffix == ".part"
 
 
 def begun(path: Path) -> list[int]:

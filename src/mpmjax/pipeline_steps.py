@@ -69,6 +69,8 @@ def already_done(this: Run, work: WorkFolder) -> dict[str, Any] | None:
     else:
         damaged = check_files(work, record).damaged
         if not damaged:
+            if RECORD not in work.manifest.files():  # the run ended between the two
+                work.add_files(this.output / RECORD)
             this.say("Finished before, and every file is whole: nothing to do. --fresh starts over.")
             return record
         for sentence in damaged:
