@@ -19,7 +19,7 @@ from mpmjax.errors import DataError, FolderError
 from mpmjax.pipeline_work import RECORD
 from mpmjax.products import PRODUCTS
 from mpmjax.stages import screen as stages_screen
-from mpmjax.stream import room
+from mpmjax.stream import room, workfolder
 from mpmjax.stream.files import write_file
 from mpmjax.stream.tiledmaps import TiledMaps
 from mpmjax.stream.tiles import cut
@@ -202,6 +202,24 @@ def test_fresh_does_everything_again_to_the_same_bytes(begun: Work) -> None:
     assert len(begun.scored) == COUNT
     assert len(begun.judged) == 1
     assert begun.files() == before
+
+
+def test_killed_before_anything_was_replaced_the_old_run_is_not_taken_for_the_new(begun: Work) -> None:
+    """Only the seed differs: all that the old run.json says of inputs, labels and files is true, of another run."""
+    edit(begun.project, "seed = 7", "seed = 8")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline_steps, "fit", killed)
+        patch.setattr(workfolder, "_leave", lambda *_: None)  # nobody tidies up after a kill
+        with pytest.raises(KeyboardInterrupt):
+            begun.run(fresh=True)
+    assert (begun.output / RECORD).exists(), "nothing was replaced"
+    record = begun.run()
+    assert len(begun.scored) == COUNT
+    assert record["settings"]["model"]["seed"] == 8
 
 
 @pytest.mark.parametrize("tiles", [1, 4, 9])

@@ -61,6 +61,8 @@ def already_done(this: Run, work: WorkFolder) -> dict[str, Any] | None:
             this.say(f"  {this.output / RECORD}: is damaged, and written anew.")
             this.unfinish()
         return None
+    if record.get("fingerprint") != work.begun:
+        return None  # of an earlier run of something else, which this one had not come to replace
     judged = this.project.validate_
     if record["settings"].get("validate") != (None if judged is None else judged.model_dump(mode="json")) or any(
         record["inputs"].get(name) != digest for name, digest in this.files.sums.items()
@@ -149,7 +151,7 @@ def apply(this: Run, evidence: Evidence, screener: Screener, work: WorkFolder) -
     record = build_record(
         project, evidence, screener, screening, found, thresholds, cuts, validation, this.command, this.times
     )
-    record["inputs"] = dict(evidence.inputs)
+    record["inputs"], record["fingerprint"] = dict(evidence.inputs), work.begun
     record["outputs"] = output_checksums(output, [path for name in OUTPUTS if (path := output / name).exists()])
     this.tidy()
     return finish(this, record, work)

@@ -90,7 +90,7 @@ class Run:
             try:
                 yield work
             except BaseException:
-                if self.project.stream.cache is None and not (self.output / RECORD).exists():
+                if self.project.stream.cache is None and not work.manifest.files():
                     self.cache.drop_if_bare()
                 raise
 

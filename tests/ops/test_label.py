@@ -44,18 +44,28 @@ def masks(draw: st.DrawFn, side: int = 30) -> np.ndarray:
     return rng.random((height, width)) < density
 
 
-@given(masks(), st.lists(st.integers(0, 30), max_size=6))
-@settings(max_examples=300, deadline=None)
-def test_against_the_definition_in_any_strips(mask: np.ndarray, edges: list[int]) -> None:
+@given(masks(), st.lists(st.integers(0, 30), max_size=6), st.integers(1, 12))
+@settings(max_examples=400, deadline=None)
+def test_against_the_definition_in_any_strips(mask: np.ndarray, edges: list[int], smallest: int) -> None:
     strips = cut(mask, [min(edge, len(mask)) for edge in edges])
-    expected = reference(mask)
-    components = label(strips)
+    expected = reference(mask, smallest)
+    components = label(strips, smallest)
     result = whole(components, strips)
     assert result.dtype == np.int32
     np.testing.assert_array_equal(result, expected)
     assert components.count == expected.max()
     assert components.sizes.dtype == np.int64
     np.testing.assert_array_equal(components.sizes, np.bincount(expected.ravel(), minlength=1)[1:])
+
+
+def test_small_ones_are_forgotten_with_their_strip() -> None:
+    """What a run keeps of a speckled map is what touches a seam, and what is large enough."""
+    mask = np.random.default_rng(3).random((2000, 500)) < 0.02
+    strips = cut(mask, list(range(200, 2000, 200)))
+    every, large = label(strips), label(strips, 9)
+    assert every.numbers.size > 15_000
+    assert large.numbers.size < every.numbers.size / 40
+    assert large.count == (every.sizes >= 9).sum()
 
 
 @given(masks(side=120), st.integers(1, 50))

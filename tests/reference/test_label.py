@@ -25,3 +25,8 @@ def test_empty_and_full() -> None:
     assert label(np.ones((2, 3), bool)).min() == label(np.ones((2, 3), bool)).max() == 1
     with pytest.raises(ValueError, match="two axes"):
         label(np.ones(3, bool))
+
+
+def test_small_components_are_background() -> None:
+    mask = np.array([[1, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]], bool)
+    assert label(mask, 2).tolist() == [[0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]

@@ -1,5 +1,8 @@
 """Connected components over strips, in one streaming pass: memory O(strip + number of labels).
 
+Components that are too small to be asked for and touch no seam are forgotten with their strip: on speckled maps that is
+nearly all of them, which would take gigabytes on a map of 10^9 cells.
+
 Each strip is labelled by itself (two passes, union-find). What touches across a seam is joined by a union-find over
 the strips' labels, which needs nothing of a strip but its last row. Every set keeps its smallest label as the root.
 Strips come in order and are labelled in row-major order, so that root is the label of the component's first cell, and
@@ -86,6 +89,28 @@ def _label_strip(mask, labels):
 
 
 @njit(nogil=True, cache=True)
+def _forget_small(labels, sizes, smallest):
+    """Take components of fewer than `smallest` cells that touch neither first nor last row out of int32 [h, w] `labels`
+    and number the others anew; returns their sizes."""
+    height, width = labels.shape
+    numbers = np.zeros(sizes.size + 1, np.int32)
+    for j in range(width):
+        numbers[labels[0, j]] = 1
+        numbers[labels[height - 1, j]] = 1
+    count = 0
+    for k in range(1, sizes.size + 1):
+        if numbers[k] or sizes[k - 1] >= smallest:
+            sizes[count] = sizes[k - 1]
+            count += 1
+            numbers[k] = count
+    numbers[0] = 0
+    for i in range(height):
+        for j in range(width):
+            labels[i, j] = numbers[labels[i, j]]
+    return sizes[:count].copy()
+
+
+@njit(nogil=True, cache=True)
 def _join_seam(parents, upper, upper_start, lower, lower_start):
     """Join what touches across a seam: `upper` and `lower` int32 [w] are the labels on its two sides."""
     width = lower.size
@@ -117,13 +142,15 @@ class Components:
         count: number of components.
         sizes: int64 [count]; cells of component 1, 2, ...
         starts: int64 [strips + 1]; where a strip's own labels begin in `numbers`.
-        numbers: int32; the component of each strip's own labels, one strip after the other.
+        numbers: int32; the component of each strip's own labels, one strip after the other; 0 of those too small.
+        smallest: cells of the smallest component that counts.
     """
 
     count: int
     sizes: np.ndarray
     starts: np.ndarray
     numbers: np.ndarray
+    smallest: int = 1
 
     def relabel(self, strip_index: int, mask: np.ndarray) -> np.ndarray:
         """Components of one strip, labelled again: nothing of the strips' cells is kept.
@@ -133,7 +160,7 @@ class Components:
             mask: bool [h, w], the same strip as in the pass.
 
         Returns:
-            int32 [h, w]: 0 outside the mask, else 1..count.
+            int32 [h, w]: 0 outside the mask and in components that are too small, else 1..count.
 
         Raises:
             IndexError: there was no such strip.
@@ -141,20 +168,21 @@ class Components:
         """
         if not 0 <= strip_index < self.starts.size - 1:
             raise IndexError(f"strip {strip_index} of {self.starts.size - 1}")
-        labels, sizes = _label(mask)
+        labels, sizes = _label(mask, self.smallest)
         start, end = self.starts[strip_index], self.starts[strip_index + 1]
         if sizes.size != end - start:
             raise ValueError(f"strip {strip_index} had {end - start} components in the pass and has {sizes.size} now")
         return np.concatenate(([np.int32(0)], self.numbers[start:end]))[labels]
 
 
-def label(strips: Iterable[np.ndarray]) -> Components:
+def label(strips: Iterable[np.ndarray], smallest: int = 1) -> Components:
     """Connected components (8 neighbours) of a mask given as strips of rows, from the top down.
 
     Definition: reference/label.py, of the strips stacked; the numbers do not depend on where they were cut.
 
     Args:
         strips: bool [h, w] each (or numbers, nonzero inside); any heights, one width.
+        smallest: components of fewer cells do not count.
 
     Raises:
         ValueError: a strip is not two-dimensional or not as wide as the first.
@@ -165,7 +193,7 @@ def label(strips: Iterable[np.ndarray]) -> Components:
     sizes = [np.empty(0, np.int64)]
     upper, upper_start, total = None, 0, 0
     for mask in strips:
-        labels, local = _label(mask)
+        labels, local = _label(mask, smallest)
         if upper is not None and upper.size != labels.shape[1]:
             raise ValueError(f"a strip is {labels.shape[1]} cells wide, those before it {upper.size}")
         start, total = total, total + local.size
@@ -184,13 +212,16 @@ def label(strips: Iterable[np.ndarray]) -> Components:
     count = _number_roots(parents[:total], numbers)
     cells = np.zeros(count, np.int64)
     np.add.at(cells, numbers - 1, np.concatenate(sizes))
-    return Components(count, cells, np.asarray(counts, np.int64), numbers)
+    kept = cells >= smallest  # what touched a seam and is small all the same
+    places = np.concatenate(([0], np.where(kept, np.cumsum(kept), 0))).astype(np.int32)
+    return Components(int(kept.sum()), cells[kept], np.asarray(counts, np.int64), places[numbers], smallest)
 
 
-def _label(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels int32 [h, w] of one strip by itself, and their sizes int64."""
+def _label(mask: np.ndarray, smallest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels int32 [h, w] of one strip by itself, and their sizes int64, without those that stay too small."""
     mask = np.asarray(mask)
     if mask.ndim != 2:
         raise ValueError(f"a strip must have two axes, got shape {mask.shape}")
     labels = np.empty(mask.shape, np.int32)
-    return labels, _label_strip(np.array(mask, dtype=bool, order="C"), labels)
+    sizes = _label_strip(np.array(mask, dtype=bool, order="C"), labels)
+    return labels, _forget_small(labels, sizes, smallest) if smallest > 1 and labels.size else sizes

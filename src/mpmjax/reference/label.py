@@ -13,11 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def label(mask: np.ndarray) -> np.ndarray:
+def label(mask: np.ndarray, smallest: int = 1) -> np.ndarray:
     """Number the connected components of a mask.
 
     Args:
         mask: bool [h, w].
+        smallest: components of fewer cells are background.
 
     Returns:
         int32 [h, w]: 0 outside the mask, else 1..count.
@@ -44,4 +45,6 @@ def label(mask: np.ndarray) -> np.ndarray:
                     if mask[p, q] and not labels[p, q]:
                         labels[p, q] = count
                         reached.append((p, q))
-    return labels
+    kept = np.bincount(labels.ravel(), minlength=count + 1) >= smallest
+    kept[0] = False
+    return np.where(kept, np.cumsum(kept), 0).astype(np.int32)[labels]

@@ -68,13 +68,12 @@ def targets(
     with ExitStack() as stack:
         datasets = {name: stack.enter_context(open_raster(output / f"{name}.tif")) for name in MAPS}
         maps, classes = Strips(grid, datasets), MapStore(scratch, grid, [CLASSES])
-        components = label(p >= cut for _, (p,) in _write_classes(maps, thresholds, classes))
+        smallest = _smallest(section.min_area, grid)
+        components = label((p >= cut for _, (p,) in _write_classes(maps, thresholds, classes)), smallest)
         sums = _sums(maps, components, cut)
         areas = sums.pop("area_km2")
-        if section.min_area is None:
-            kept = np.flatnonzero(components.sizes >= SMALLEST_CELLS) + 1
-        else:
-            kept = np.flatnonzero(areas[1:] >= section.min_area * (1.0 - AREA_ERROR)) + 1
+        enough = 0.0 if section.min_area is None else section.min_area * (1.0 - AREA_ERROR)
+        kept = np.flatnonzero(areas[1:] >= enough) + 1
         figures = {name: total[kept] / components.sizes[kept - 1] for name, total in sums.items()}
         figures["area_km2"] = areas[kept]
         best = np.argsort(-figures["prospectivity"] * figures["confidence"], kind="stable")[: section.max_targets]
@@ -82,6 +81,14 @@ def targets(
         found = _describe(maps, components, cut, kept[best], layer_names, figures, scratch)
     classes.publish(CLASSES, output)
     return found, thresholds
+
+
+def _smallest(min_area: float | None, grid: Grid) -> int:
+    """Cells that a target must have at least, however large they are on the ground."""
+    if min_area is None:
+        return SMALLEST_CELLS
+    largest = float(cell_area(grid).nodes.max())
+    return max(1, int(min_area * (1.0 - 10.0 * AREA_ERROR) / largest))
 
 
 def _write_classes(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
+import json
 import os
 import shutil
 import socket
@@ -53,6 +55,11 @@ class WorkFolder:
     output: Path
     scratch: Path
     manifest: Manifest
+
+    @property
+    def begun(self) -> str:
+        """Checksum of the fingerprint of what was begun here."""
+        return hashlib.sha256(json.dumps(self.manifest.fact(FINGERPRINT), sort_keys=True).encode()).hexdigest()
 
     def finished(self, name: str) -> bool:
         """Whether a file stands in the output folder as it was finished: with its checksum."""
