@@ -33,7 +33,7 @@ from mpmjax.types import Membership, Screener
 
 SIDE, TILE, WORKERS = 128, 16, 2
 TILES = (SIDE // TILE) ** 2
-IN_FLIGHT = Threads(WORKERS, WORKERS, WORKERS).in_flight
+IN_FLIGHT = Threads(WORKERS, WORKERS + 1, WORKERS).in_flight
 SCRATCH = ".mpmjax"
 PHASES: Mapping[str, tuple[str, str] | None] = {"tiles": None, "maps": ("cog", "any"), "targets": ("geopackage", "any")}
 """Phases of a run, and the step of fault_points.py with which each begins."""

@@ -58,7 +58,7 @@ def planned(evidence: Evidence, **stated: object) -> Room:
 
 
 def needed(evidence: Evidence, tile: int, workers: int) -> int:
-    return memory_needed(evidence, Room(cut(GRID.shape, tile), Threads(workers, workers, workers)))
+    return memory_needed(evidence, Room(cut(GRID.shape, tile), Threads(workers, workers + 1, workers)))
 
 
 # -- memory
@@ -67,7 +67,7 @@ def needed(evidence: Evidence, tile: int, workers: int) -> int:
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_what_fits_is_as_it_was_asked_for(evidence: Evidence, workers: int) -> None:
     room = planned(evidence, tile=512, workers=workers, max_memory="8GiB")
-    assert room.threads == Threads(workers, workers, workers)
+    assert room.threads == Threads(workers, workers + 1, workers)
     assert room.most_cells == 512 * 512
     assert room.notes == ()
 
@@ -109,7 +109,7 @@ def test_what_is_planned_fits(evidence: Evidence, tile: int, workers: int, share
         room = planned(evidence, tile=tile, workers=workers, max_memory=f"{allowed}B")
     except MemoryLimitError:
         smallest = plan_tiles(GRID.shape, min(tile, SMALLEST_TILE), [(256, 256)] * 3)
-        assert memory_needed(evidence, Room(smallest, Threads(1, 1, 1))) > allowed
+        assert memory_needed(evidence, Room(smallest, Threads(1, 2, 1))) > allowed
         return
     assert memory_needed(evidence, room) <= allowed
     covered = sum(t.height * t.width for t in room.tiles)

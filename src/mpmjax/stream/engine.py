@@ -34,8 +34,9 @@ POLL = 0.1
 class Threads:
     """Number of threads of each stage, and of slots that readers fill.
 
-    With as many threads a stage as cores no core waits while any stage has work; a device is fed by two compute
-    threads, one of which copies while the other's kernel runs.
+    With as many threads a stage as cores, and one more that computes, a core seldom waits: a computation lets go of the
+    GIL for most of its time, not for all (a pass took 1.17 times the CPU time of two cores, 1.21 without that one). A
+    device is fed by two compute threads, one of which copies while the other's kernel runs.
     """
 
     readers: int

@@ -77,7 +77,7 @@ def plan_room(evidence: Evidence, stream: StreamSection) -> Room:
     while True:
         tiles = plan_tiles(evidence.grid.shape, size, blocks)
         lanes = LANES if stream.backend == "cuda" else None
-        rooms = [Room(tiles, Threads(n, lanes or n, n)) for n in range(wanted, 0, -1)]
+        rooms = [Room(tiles, Threads(n, lanes or n + 1, n)) for n in range(wanted, 0, -1)]
         fitting = next((room for room in rooms if memory_needed(evidence, room) <= allowed), None)
         if fitting is not None:
             break
