@@ -303,6 +303,12 @@ def outputs(folder: Path) -> dict[str, str]:
     return {name: digest for name, digest in digests(folder).items() if not name.startswith("evidence/")}
 
 
+def no_report(_: object, output: Path) -> Path:
+    """In place of the report, which takes seconds and says nothing of how maps are made."""
+    (output / "report.html").write_text("", encoding="utf-8")
+    return output / "report.html"
+
+
 def assert_whole(folder: Path, project: Path) -> dict[str, Any]:
     """run.json tells the truth about every file beside it and every file it was made from; returns the record."""
     record = json.loads((folder / "run.json").read_text(encoding="utf-8"))

@@ -13,6 +13,7 @@ from districts import (
     finished_run,
     make_district,
     make_mixed_district,
+    no_report,
 )
 
 from mpmjax import pipeline, pipeline_steps
@@ -28,13 +29,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds a run, and it shows the maps, not how they were cut."""
-
-    def blank(_: object, output: Path) -> Path:
-        (output / "report.html").write_text("", encoding="utf-8")
-        return output / "report.html"
-
-    monkeypatch.setattr(pipeline_steps, "draw_report", blank)
+    monkeypatch.setattr(pipeline_steps, "draw_report", no_report)
 
 
 def assert_same(first: Path, second: Path) -> None:

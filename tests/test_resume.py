@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from changes import COUNT, KNOWN, SAME, STREAM
-from districts import digests, edit, make_district, write_raster
+from districts import digests, edit, make_district, no_report, write_raster
 from layouts import screener as hand_made
 
 from mpmjax import pipeline, pipeline_steps
@@ -45,11 +45,7 @@ def screener() -> Screener:
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    def blank(_: object, output: Path) -> Path:
-        (output / "report.html").write_text("", encoding="utf-8")
-        return output / "report.html"
-
-    monkeypatch.setattr(pipeline_steps, "draw_report", blank)
+    monkeypatch.setattr(pipeline_steps, "draw_report", no_report)
 
 
 class Work:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import rasterio
-from districts import PRODUCTS, digests, edit, finished_run, make_district
+from districts import PRODUCTS, digests, edit, finished_run, make_district, no_report
 from tolerances import assert_same_bits
 
 import mpmjax
@@ -23,11 +23,7 @@ CACHED = {"tile_cache": True}
 
 @pytest.fixture(autouse=True)
 def _no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    def blank(_: object, output: Path) -> Path:
-        (output / "report.html").write_text("", encoding="utf-8")
-        return output / "report.html"
-
-    monkeypatch.setattr(pipeline_steps, "draw_report", blank)
+    monkeypatch.setattr(pipeline_steps, "draw_report", no_report)
 
 
 def prepare(project: Path, name: str = "out") -> tuple[Evidence, list[str]]:

@@ -7,13 +7,13 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST
-from mpmjax.errors import DataError, ProjectError
+from mpmjax.errors import DataError, DiskError, ProjectError
 from mpmjax.evidence.sources import SourceFiles, source_files
 from mpmjax.ops.backend import settle as settle_backend
 from mpmjax.products import CLASSES, PRODUCTS
@@ -90,8 +90,9 @@ class Run:
             try:
                 yield work
             except BaseException:
-                if self.project.stream.cache is None and not work.manifest.files():
-                    self.cache.drop_if_bare()
+                with suppress(OSError, DiskError):  # the failure is what must be seen
+                    if self.project.stream.cache is None and not work.manifest.files():
+                        self.cache.drop_if_bare()
                 raise
 
     def claim(self, work: WorkFolder, screener: str | None = None) -> bool:
