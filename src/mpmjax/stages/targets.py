@@ -36,14 +36,18 @@ VOTED = ("groups", "quadrants", "driver")
 """Maps of classes, of which a target has the commonest."""
 
 
+STRIP_CELLS = 1 << 22
+"""At most so many cells in a strip: memory is that of a strip, however wide the grid is."""
+
+
 class Strips(NamedTuple):
-    """The maps of a finished pass, read strip by strip. Strips are of fixed height: polygons must not know tiles."""
+    """The maps of a finished pass, read strip by strip. Strips go by the grid alone: polygons must not know tiles."""
 
     grid: Grid
     datasets: Mapping[str, rasterio.DatasetReader]
 
     def __call__(self, *names: str) -> Iterator[tuple[Tile, list[np.ndarray]]]:
-        for strip in strips(self.grid):
+        for strip in strips(self.grid, max(1, min(256, STRIP_CELLS // self.grid.width))):
             yield strip, [self.datasets[name].read(1, window=window_of(strip)) for name in names]
 
 
