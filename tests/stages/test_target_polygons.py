@@ -218,7 +218,7 @@ def check(seed: int, largest: tuple[int, int], output: Path, monkeypatch: pytest
     for tile, heights in {1000: (WHOLE, few), 64: (256,), some_tile: (64, some)}.items():
         case.write(output, tile)
         for rows in heights:
-            monkeypatch.setattr("mpmjax.stages.targets.strips", partial(strips, rows=rows))
+            monkeypatch.setattr("mpmjax.stages.targets.strips", lambda grid, most, rows=rows: strips(grid, rows))
             found = case.find(output, min_area)
             if first is None:
                 judge(case, found, labels, areas, np.flatnonzero(large[1:]) + 1)
