@@ -53,19 +53,22 @@ def random_arrays(
     return arrays
 
 
-def random_cells(cells: int, layers: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Memberships float32 [n, L] and where they are valid, one layer in five missing, at least one a cell there."""
+def random_cells(cells: int, layers: int, seed: int = 0, features: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Memberships float32 [n, L], or more features [n, L, F], and where they are valid: one layer in five missing, at
+    least one a cell there."""
     rng = np.random.default_rng([seed, cells, layers])
     valid = rng.uniform(size=(cells, layers)) < 0.8
     valid[np.arange(cells), rng.integers(0, layers, cells)] = True
-    return rng.uniform(size=(cells, layers)).astype(np.float32), valid
+    shape = (cells, layers) if features == 1 else (cells, layers, features)
+    return rng.uniform(size=shape).astype(np.float32), valid
 
 
 def ranked(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The arrays with ecdfs over what they give themselves, so that ranks fill 0..1 and do not stop at an end."""
     unit = np.array([0.0, 1.0], np.float32)
     plain = {**arrays, **{f"ecdf_{name}_{axis}": unit for name in ("fav", "anomaly") for axis in "xy"}}
-    scores = score(*random_cells(400, arrays["order"].shape[1], seed=99), plain)
+    cells = random_cells(400, arrays["order"].shape[1], seed=99, features=arrays["enc_wx"].shape[1])
+    scores = score(*cells, plain)
     for name, what in (("fav", "favourability"), ("anomaly", "surprise")):
         knots = np.unique(np.quantile(scores[what], np.linspace(0.0, 1.0, 101)).astype(np.float32))
         plain |= {f"ecdf_{name}_x": knots, f"ecdf_{name}_y": np.linspace(0, 1, len(knots), dtype=np.float32)}

@@ -1,4 +1,5 @@
-"""The JAX scorer against its definition, and against itself: a cell's bits know nothing of the cells beside it."""
+"""The forms of the scorer against their definition, and against themselves: a cell's bits know nothing of the cells
+beside it."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ CASES = {
     "pathfinders": (2, 11, 16, 5, 10, 1),
     "forty-two layers": (2, 42, 9, 8, 4, 1),
     "context channels": (2, 4, 5, 4, 2, 3),
+    "nine channels, wide": (1, 3, 64, 16, 3, 9),
 }
 """A program is compiled for each, which takes seconds: tests share them."""
 SEED_CASE = "the seed"
@@ -44,15 +46,26 @@ def arrays_of(case: str) -> dict[str, np.ndarray]:
 
 
 @cache
-def scorer_of(case: str) -> Scorer:
-    return Scorer(arrays_of(case))
+def scorer_of(case: str, form: str = "cpu") -> Scorer:
+    return Scorer(arrays_of(case), form)
+
+
+@pytest.fixture(params=["cpu", "jax"])
+def form(request: pytest.FixtureRequest) -> str:
+    """Those that are fast; `numpy` is the definition."""
+    return request.param
 
 
 def cells_of(case: str, n: int = 600) -> tuple[np.ndarray, np.ndarray]:
-    """mu float32 [L, n] and valid bool [L, n], as the scorer takes them."""
-    mu, valid = random_cells(n, CASES[case][1], seed=1)
+    """mu float32 [L, n] or [L, F, n], and valid bool [L, n], as the scorer takes them."""
+    mu, valid = random_cells(n, CASES[case][1], seed=1, features=CASES[case][-1])
     valid[: n // 4] = True
-    return np.ascontiguousarray(mu.T), np.ascontiguousarray(valid.T)
+    return np.ascontiguousarray(np.moveaxis(mu, 0, -1)), np.ascontiguousarray(valid.T)
+
+
+def by_cell(mu: np.ndarray) -> np.ndarray:
+    """As the definition takes memberships."""
+    return np.moveaxis(mu, -1, 0)
 
 
 def gap(values: np.ndarray, axis: int) -> np.ndarray:
@@ -66,10 +79,10 @@ def gap(values: np.ndarray, axis: int) -> np.ndarray:
 def clear_cells(mu: np.ndarray, valid: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Where the definition is not near a tie, for the maps that a tie can turn: bool [n] by name."""
     members = len(arrays["order"])
-    z_sum, p = np.zeros(mu.shape), []
+    z_sum, p = np.zeros(valid.shape), []
     for m in range(members):
         latent, x_hat = reconstruct(mu, valid, arrays, m)
-        z_sum += (mu - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m]
+        z_sum += (mu.reshape(*valid.shape, -1)[..., 0] - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m]
         p.append(posterior(latent, arrays, m))
     groups = gap(np.mean(p, axis=0), axis=1) > NEAR_TIE
     drive = np.where(valid & (arrays["weight"] > 0), z_sum, -np.inf)
@@ -80,14 +93,14 @@ def clear_cells(mu: np.ndarray, valid: np.ndarray, arrays: dict[str, np.ndarray]
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_against_the_definition(case: str) -> None:
+def test_against_the_definition(case: str, form: str) -> None:
     mu, valid = cells_of(case)
     arrays = arrays_of(case)
-    got, expected = scorer_of(case).score(mu, valid), score(mu.T, valid.T, arrays)
-    clear = clear_cells(mu.T, valid.T, arrays)
+    got, expected = scorer_of(case, form).score(mu, valid), score(by_cell(mu), valid.T, arrays)
+    clear = clear_cells(by_cell(mu), valid.T, arrays)
     assert got.keys() == {*INDEX_MAPS, *CLASS_MAPS, *PARTS} == expected.keys()
     for name in got:
-        where = clear.get(name, np.ones(mu.shape[1], bool))
+        where = clear.get(name, np.ones(valid.shape[1], bool))
         assert where.mean() > 0.97, f"{name}: too many ties to judge by"
         assert got[name].dtype == (np.uint8 if name in CLASS_MAPS else np.float32), name
         if name in CLASS_MAPS:
@@ -99,46 +112,46 @@ def test_against_the_definition(case: str) -> None:
         assert np.unique(got[name]).size > 300, name
 
 
-def test_reconstruct_against_the_definition() -> None:
+def test_reconstruct_against_the_definition(form: str) -> None:
     mu, valid = cells_of(SEED_CASE)
     arrays = {name: arrays_of(SEED_CASE)[name] for name in NETWORK}  # all there is while members are trained
-    got = Scorer(arrays).reconstruct(mu, valid)
+    got = Scorer(arrays, form).reconstruct(mu, valid)
     for m in range(len(arrays["order"])):
-        z, x_hat = reconstruct(mu.T, valid.T, arrays, m)
+        z, x_hat = reconstruct(by_cell(mu), valid.T, arrays, m)
         assert_close(got["z"][m], z.T, SCORER)
         assert_close(got["e"][m], np.where(valid, mu - x_hat.T, 0.0), SCORER)
     assert not got["e"][:, ~valid].any()
 
 
-def test_ranks_on_steep_ecdfs() -> None:
+def test_ranks_on_steep_ecdfs(form: str) -> None:
     """Where the sample's values crowd within a few last bits, the rank of the float32 value is still that of NumPy."""
     arrays = arrays_of(SEED_CASE)
     mu, valid = cells_of(SEED_CASE)
-    before = scorer_of(SEED_CASE).score(mu, valid)
+    before = scorer_of(SEED_CASE, form).score(mu, valid)
     centre = np.float32(np.median(before["surprise"]))
     steep = np.nextafter(centre, np.float32(1)) - centre
     x = np.unique((np.arange(-50, 51) * steep + centre).astype(np.float32))
     assert x.size == arrays["ecdf_anomaly_x"].size  # else another program
-    got = Scorer({**arrays, "ecdf_anomaly_x": x}).score(mu, valid)
+    got = Scorer({**arrays, "ecdf_anomaly_x": x}, form).score(mu, valid)
     assert_close(got["anomaly"], np.interp(got["surprise"].astype(float), x, arrays["ecdf_anomaly_y"]), SCORER)
     # One knot is what is left of a constant.
     flat = {"ecdf_anomaly_x": x[:1], "ecdf_anomaly_y": np.array([0.5], np.float32)}
-    got = Scorer({**arrays, **flat}).score(mu, valid)
+    got = Scorer({**arrays, **flat}, form).score(mu, valid)
     rank = np.interp(got["favourability"].astype(float), arrays["ecdf_fav_x"], arrays["ecdf_fav_y"])
     trust = float(arrays["trust"][0])
     assert_close(got["prospectivity"], rank * (1 + trust * 0.5) / (1 + trust), SCORER)
 
 
-def test_what_stands_under_a_mask_is_not_looked_at() -> None:
+def test_what_stands_under_a_mask_is_not_looked_at(form: str) -> None:
     mu, valid = cells_of(SEED_CASE)
-    expected = scorer_of(SEED_CASE).score(np.where(valid, mu, np.float32(0)), valid)
+    expected = scorer_of(SEED_CASE, form).score(np.where(valid, mu, np.float32(0)), valid)
     for stray in (np.nan, np.inf, -1e30, 0.7):
-        got = scorer_of(SEED_CASE).score(np.where(valid, mu, np.float32(stray)), valid)
+        got = scorer_of(SEED_CASE, form).score(np.where(valid, mu, np.float32(stray)), valid)
         for name, values in expected.items():
             assert_same_bits(got[name], values)
 
 
-def test_missing_everywhere_and_undirected() -> None:
+def test_missing_everywhere_and_undirected(form: str) -> None:
     """A layer that no cell has; cells whose directed layers are all missing; memberships at both ends."""
     arrays = {**arrays_of(SEED_CASE), "weight": np.array([0, 2, 1, 0], np.float32)}
     mu, valid = cells_of(SEED_CASE)
@@ -146,21 +159,21 @@ def test_missing_everywhere_and_undirected() -> None:
     valid[2] = False
     valid[1, ::2] = False
     valid[0] = True
-    got, expected = Scorer(arrays).score(mu, valid), score(mu.T, valid.T, arrays)
+    got, expected = Scorer(arrays, form).score(mu, valid), score(by_cell(mu), valid.T, arrays)
     assert (got["favourability"][::2] == 0.5).all()
     assert (got["driver"][::2] == 0).all()
     assert (got["driver"][1::2][valid[1, 1::2]] == 2).all()
-    clear = clear_cells(mu.T, valid.T, arrays)
+    clear = clear_cells(by_cell(mu), valid.T, arrays)
     for name in INDEX_MAPS:
         where = clear.get(name, slice(None))
         assert_close(got[name][where], expected[name][where], SCORER)
 
 
 @pytest.mark.parametrize("case", [SEED_CASE, "forty-two layers"])
-def test_a_cell_has_the_same_bits_in_any_batch(case: str) -> None:
+def test_a_cell_has_the_same_bits_in_any_batch(case: str, form: str) -> None:
     """Alone, in batches of other sizes, at other places of them: all the bits of all the maps."""
     mu, valid = cells_of(case, 5000)
-    scorer = scorer_of(case)
+    scorer = scorer_of(case, form)
     whole = scorer.score(mu, valid)
     for size in (1, 7, 100, CHUNK - 1, CHUNK, CHUNK + 1):
         for start in (0, 13, 2040, 5000 - size):
@@ -174,10 +187,10 @@ def test_a_cell_has_the_same_bits_in_any_batch(case: str) -> None:
         assert_same_bits(shuffled[name], values[order])
 
 
-def test_a_cell_has_the_same_bits_beside_other_cells() -> None:
+def test_a_cell_has_the_same_bits_beside_other_cells(form: str) -> None:
     """One cell repeated, then among neighbours that are all missing, all 0 or all 1."""
     mu, valid = cells_of(SEED_CASE, 64)
-    scorer = scorer_of(SEED_CASE)
+    scorer = scorer_of(SEED_CASE, form)
     for cell in (0, 63):
         alone = scorer.score(mu[:, [cell]], valid[:, [cell]])
         for fill, present in ((0.0, True), (1.0, True), (0.0, False)):
@@ -189,10 +202,10 @@ def test_a_cell_has_the_same_bits_beside_other_cells() -> None:
                     assert_same_bits(got[name][[place]], values)
 
 
-def test_threads_share_a_scorer() -> None:
+def test_threads_share_a_scorer(form: str) -> None:
     """Tiles scored at the same time by several threads have the bits of one after another."""
     mu, valid = cells_of(SEED_CASE, 5000)
-    scorer = scorer_of(SEED_CASE)
+    scorer = scorer_of(SEED_CASE, form)
     cuts = [slice(start, start + 611) for start in range(0, 5000, 611)]
     expected = [scorer.score(mu[:, cut], valid[:, cut]) for cut in cuts]
     barrier = threading.Barrier(4)
@@ -208,11 +221,11 @@ def test_threads_share_a_scorer() -> None:
                     assert_same_bits(got[name], values)
 
 
-def test_the_scorer_keeps_its_own_arrays() -> None:
+def test_the_scorer_keeps_its_own_arrays(form: str) -> None:
     """jnp.array copies, jnp.asarray would not: changing the Screener's arrays later must not change the scorer."""
     arrays = {name: values.copy() for name, values in arrays_of(SEED_CASE).items()}
     mu, valid = cells_of(SEED_CASE, 50)
-    scorer = Scorer(arrays)
+    scorer = Scorer(arrays, form)
     before = scorer.score(mu, valid)
     for values in arrays.values():
         values[...] = 0
@@ -223,36 +236,36 @@ def test_the_scorer_keeps_its_own_arrays() -> None:
         assert_same_bits(after[name], values)
 
 
-def test_no_cells() -> None:
+def test_no_cells(form: str) -> None:
     mu, valid = cells_of(SEED_CASE, 0)
-    one = scorer_of(SEED_CASE).score(*cells_of(SEED_CASE, 4))
-    got = scorer_of(SEED_CASE).score(mu, valid)
+    one = scorer_of(SEED_CASE, form).score(*cells_of(SEED_CASE, 4))
+    got = scorer_of(SEED_CASE, form).score(mu, valid)
     assert got.keys() == one.keys()
     for name, values in got.items():
         assert values.shape == (0,)
         assert values.dtype == one[name].dtype, name
-    seen = Scorer({name: arrays_of(SEED_CASE)[name] for name in NETWORK}).reconstruct(mu, valid)
+    seen = Scorer({name: arrays_of(SEED_CASE)[name] for name in NETWORK}, form).reconstruct(mu, valid)
     assert seen["z"].shape == (4, 2, 0)
     assert seen["e"].shape == (4, 4, 0)
 
 
-def test_results_do_not_alias() -> None:
+def test_results_do_not_alias(form: str) -> None:
     """A result is the caller's: writing into it must not reach JAX's buffers or another result."""
     mu, valid = cells_of(SEED_CASE, CHUNK)
-    first = scorer_of(SEED_CASE).score(mu, valid)
+    first = scorer_of(SEED_CASE, form).score(mu, valid)
     kept = {name: values.copy() for name, values in first.items()}
-    second = scorer_of(SEED_CASE).score(mu, valid)
+    second = scorer_of(SEED_CASE, form).score(mu, valid)
     for values in second.values():
         values[...] = 0
     for name, values in kept.items():
         assert_same_bits(first[name], values)
 
 
-def test_other_input_layouts() -> None:
+def test_other_input_layouts(form: str) -> None:
     """float64 memberships and views in other memory order are taken as well."""
     mu, valid = cells_of(SEED_CASE, 100)
-    expected = scorer_of(SEED_CASE).score(mu, valid)
-    got = scorer_of(SEED_CASE).score(np.asfortranarray(mu.astype(np.float64)), np.asfortranarray(valid))
+    expected = scorer_of(SEED_CASE, form).score(mu, valid)
+    got = scorer_of(SEED_CASE, form).score(np.asfortranarray(mu.astype(np.float64)), np.asfortranarray(valid))
     for name, values in expected.items():
         assert_same_bits(got[name], values)
 
@@ -268,7 +281,7 @@ def definition_of(case: str) -> Scorer:
 @pytest.mark.parametrize("case", CASES)
 def test_the_definition_by_name_is_the_definition(case: str) -> None:
     mu, valid = cells_of(case, 150)
-    got, expected = definition_of(case).score(mu, valid), score(mu.T.astype(float), valid.T, arrays_of(case))
+    got, expected = definition_of(case).score(mu, valid), score(by_cell(mu).astype(float), valid.T, arrays_of(case))
     assert got.keys() == expected.keys()
     for name, values in got.items():
         dtype = np.uint8 if name in CLASS_MAPS else np.float32
@@ -283,7 +296,7 @@ def test_the_definition_by_name_is_the_definition(case: str) -> None:
 def test_the_definition_agrees_with_auto(case: str) -> None:
     mu, valid = cells_of(case)
     got, other = definition_of(case).score(mu, valid), scorer_of(case).score(mu, valid)
-    clear = clear_cells(mu.T, valid.T, arrays_of(case))
+    clear = clear_cells(by_cell(mu), valid.T, arrays_of(case))
     for name, values in got.items():
         assert values.dtype == other[name].dtype, name
         where = clear.get(name, slice(None))
@@ -326,11 +339,9 @@ def test_no_cells_by_the_definition() -> None:
         assert_same_bits(values, other[name])
 
 
-@pytest.mark.parametrize("name", ["auto", "jax", "cpu"])
-def test_names_that_mean_the_same_form(name: str) -> None:
-    """cpu has a form of memberships only."""
+def test_auto_is_the_cpu() -> None:
     mu, valid = cells_of(SEED_CASE, 200)
-    got, expected = Scorer(arrays_of(SEED_CASE), name).score(mu, valid), scorer_of(SEED_CASE).score(mu, valid)
+    got, expected = Scorer(arrays_of(SEED_CASE), "cpu").score(mu, valid), scorer_of(SEED_CASE).score(mu, valid)
     for part, values in expected.items():
         assert_same_bits(got[part], values)
 

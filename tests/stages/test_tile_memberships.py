@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tolerances import assert_same_bits
 
+from mpmjax.ops.lanes import TileMemberships
 from mpmjax.ops.membership import membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
-from mpmjax.stages.screen import TileMemberships
 from mpmjax.types import Layer, Membership, Slab, Tile
 
 LAYERS = tuple(Layer(name, "index", Path(name), 1, dtype) for name, dtype in (("a", "float32"), ("b", "int16")))

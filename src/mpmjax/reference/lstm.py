@@ -38,7 +38,9 @@ stability of the result, not the probability of a deposit.
 The driver is the directed layer with the largest weight x -ln(1.01 - rank of its membership): its part in a sum of
 Fisher's kind, to which the best hundredth of a layer brings six times what its middle does: 3.9 against 0.67.
 
-A missing layer carries (h, c) unchanged through its step and takes no part in any mean.
+A step reads F features of its layer: the cell's membership, and what else the network was trained on (means over rings
+around the cell); only the membership is reconstructed. A missing layer has none of them, carries (h, c) unchanged
+through its step and takes no part in any mean.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def reconstruct(mu: np.ndarray, valid: np.ndarray, arrays: Arrays, member: int) 
     """One member's latent and reconstruction.
 
     Args:
-        mu: memberships [n, L] in 0..1 (any value where not valid).
+        mu: memberships [n, L] in 0..1, or features [n, L, F] of which they are the first (any value where not valid).
         valid: bool [n, L].
 
     Returns:
@@ -66,12 +68,12 @@ def reconstruct(mu: np.ndarray, valid: np.ndarray, arrays: Arrays, member: int) 
     """
     a = {name: np.asarray(values[member], np.float64) for name, values in arrays.items() if name[:3] in _NETWORK}
     order = np.asarray(arrays["order"][member])
-    n, layers = mu.shape
+    n, layers = valid.shape
     hidden = a["enc_wh"].shape[0]
-    x = np.where(valid, mu, 0.0).astype(np.float64)
+    x = np.where(valid[:, :, None], _features(mu), 0.0).astype(np.float64)
     h, c = np.zeros((n, hidden)), np.zeros((n, hidden))
     for layer in order:
-        gates = x[:, layer, None] * a["enc_wx"][0] + h @ a["enc_wh"] + a["enc_b"][layer]
+        gates = x[:, layer] @ a["enc_wx"] + h @ a["enc_wh"] + a["enc_b"][layer]
         h, c = _step(gates, h, c, valid[:, layer])
     z = h @ a["lat_w"] + a["lat_b"]
     drive = z @ a["dec_wz"]
@@ -81,6 +83,11 @@ def reconstruct(mu: np.ndarray, valid: np.ndarray, arrays: Arrays, member: int) 
         h, c = _step(drive + h @ a["dec_wh"] + a["dec_b"][layer], h, c, valid[:, layer])
         x_hat[:, layer] = h @ a["out_w"][:, 0] + a["out_b"][0]
     return z, x_hat
+
+
+def _features(mu: np.ndarray) -> np.ndarray:
+    """[n, L, F], of memberships alone or with other features."""
+    return mu[:, :, None] if mu.ndim == 2 else mu
 
 
 _NETWORK = ("enc", "lat", "dec", "out")
@@ -102,7 +109,8 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
     """All maps of a cell.
 
     Args:
-        mu: memberships [n, L] in 0..1; valid: bool [n, L], at least one valid layer a cell.
+        mu: memberships [n, L] in 0..1, or features [n, L, F] of which they are the first.
+        valid: bool [n, L], at least one valid layer a cell.
 
     Returns:
         float64 [n] each: prospectivity, favourability, anomaly, confidence, risk, spread, coverage, and their parts
@@ -110,12 +118,13 @@ def score(mu: np.ndarray, valid: np.ndarray, arrays: Arrays) -> dict[str, np.nda
         risk, 3 low R and low risk, 4 low R and high risk), driver (1 the first layer, 0 none).
     """
     members, layers = arrays["order"].shape
-    count = valid.sum(axis=1)
+    features, count = mu, valid.sum(axis=1)
+    mu = _features(features)[:, :, 0]
     surprise = np.empty((members, len(mu)))
     posteriors = np.empty((members, len(mu), arrays["group_logw"].shape[1]))
     member_fav = np.empty((members, len(mu)))
     for m in range(members):
-        latent, x_hat = reconstruct(mu, valid, arrays, m)
+        latent, x_hat = reconstruct(features, valid, arrays, m)
         z = (mu - x_hat - arrays["res_median"][m]) / arrays["res_scale"][m]
         z = np.where(valid, z, 0.0)
         surprise[m] = np.minimum(z**2, Z_CAP).sum(axis=1) / count

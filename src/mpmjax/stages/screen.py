@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from mpmjax.errors import DataError, TileError
 from mpmjax.evidence.grid.area import CellArea, cell_area
+from mpmjax.ops.lanes import FusedLanes, HostLanes, Lanes, Placed, TileMemberships
 from mpmjax.ops.lstm import Scorer
-from mpmjax.ops.membership import Memberships, membership
-from mpmjax.ops.plan import MembershipPlan, plan_memberships
+from mpmjax.ops.plan import plan_memberships
 from mpmjax.products import PRODUCTS
 from mpmjax.project_sections import StreamSection
 from mpmjax.scoring.drift import Sampled
@@ -22,7 +21,7 @@ from mpmjax.stream.engine import Pass
 from mpmjax.stream.manifest import TileRow
 from mpmjax.stream.progress import Progress
 from mpmjax.stream.reader import StackReader
-from mpmjax.stream.ring import Ring, Slot, in_memory
+from mpmjax.stream.ring import Ring, Slot
 from mpmjax.stream.room import DiskWatch, Room, plan_room
 from mpmjax.stream.tiledmaps import TiledMaps
 from mpmjax.stream.tilestore import TileStore
@@ -139,14 +138,17 @@ class _Work:
         if stream.backend == "cuda":
             from mpmjax.ops.gpu.lanes import Lanes as CardLanes
 
-            self.lanes = CardLanes(plan, screener.arrays, self._coverage, say)
+            self.lanes = Placed(CardLanes(plan, screener.arrays, self._coverage, say), self._coverage)
+        elif stream.backend in ("auto", "cpu"):
+            self.lanes = FusedLanes(plan, screener.arrays, self._coverage)
         else:
             scorer = Scorer(screener.arrays, stream.backend)
-            self.lanes = HostLanes(TileMemberships(plan, stream.backend), scorer, self._coverage)
+            lanes = HostLanes(TileMemberships(plan, stream.backend), scorer, self._coverage)
+            self.lanes = Placed(lanes, self._coverage)
         self._sampled = Sampled(screener, evidence.layers)
 
     def __call__(self, slab: Slab) -> Scored:
-        scored, maps = score_slab(slab, self.lanes, self._coverage)
+        scored, maps = score_slab(slab, self.lanes)
         facts = {
             "outside": self._sampled.outside(slab, scored).tolist(),
             "unreadable": [asdict(block) for block in slab.unreadable],
@@ -154,76 +156,13 @@ class _Work:
         return Scored(slab.tile, maps, int(scored.sum()), facts)
 
 
-class Lanes(Protocol):
-    """What computes slabs, several at a time: HostLanes, or those of ops/gpu/lanes.py."""
-
-    def allocate(self, nbytes: int) -> np.ndarray:
-        """Memory for slabs, uint8 [nbytes]."""
-        ...
-
-    def prepare(self, threads: int, most_cells: int) -> None:
-        """Make ready for so many threads and cells of a slab."""
-        ...
-
-    def compute(self, slab: Slab, wanted: np.ndarray) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-        """Where wanted cells were scored, and their scores; the slab may be written over when it returns."""
-        ...
-
-
-class HostLanes:
-    """Each thread by itself, in memory of the host."""
-
-    def __init__(self, fuzzify: TileMemberships, scorer: Scorer, min_coverage: float) -> None:
-        self._fuzzify, self._scorer, self._min_coverage = fuzzify, scorer, min_coverage
-
-    def allocate(self, nbytes: int) -> np.ndarray:
-        return in_memory(nbytes)
-
-    def prepare(self, threads: int, most_cells: int) -> None:
-        """Nothing is divided: memory is what plan_room reckoned with."""
-
-    def compute(self, slab: Slab, wanted: np.ndarray) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-        mu, valid, _ = self._fuzzify(slab)
-        # A class that is not in a category's table is missing too.
-        scored = wanted & (valid.mean(axis=0) >= self._min_coverage)
-        return scored, self._scorer.score(mu[:, scored], valid[:, scored])
-
-
-class TileMemberships:
-    """Memberships of slabs by one plan, from many threads.
-
-    On the CPU a thread writes into the arrays of its last tile again, if that had the same shape: on fresh ones the
-    page faults take longer than the memberships.
-
-    Args:
-        backend: by the names of ops/backend.py.
-    """
-
-    def __init__(self, plan: MembershipPlan, backend: str) -> None:
-        self._plan, self._backend = plan, backend
-        self._last = threading.local()
-
-    def __call__(self, slab: Slab) -> Memberships:
-        """As ops/membership.py gives them, as NumPy arrays; good until the thread's next tile."""
-        last: Memberships | None = getattr(self._last, "memberships", None)
-        again = last is not None and last.valid.shape == slab.valid.shape
-        found = membership(slab.values, self._plan, slab.valid, backend=self._backend, out=last if again else None)
-        if self._backend in ("auto", "cpu"):
-            self._last.memberships = found
-        return found.on_host()
-
-
-def score_slab(slab: Slab, lanes: Lanes, min_coverage: float) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
+def score_slab(slab: Slab, lanes: Lanes) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Maps of one tile.
 
     Returns:
         Where a cell was scored, bool [height, width], and the maps [height, width] in their products' dtype.
     """
-    wanted = slab.inside & (slab.valid.mean(axis=0) >= min_coverage)
-    maps = {p.name: np.full(wanted.shape, p.nodata, p.dtype) for p in PRODUCTS}
-    if not wanted.any():
-        return wanted, maps
-    scored, scores = lanes.compute(slab, wanted)
-    for name, values in maps.items():
-        values[scored] = scores[name]
-    return scored, maps
+    maps = {p.name: np.full(slab.inside.shape, p.nodata, p.dtype) for p in PRODUCTS}
+    if not slab.inside.any():
+        return np.zeros(slab.inside.shape, np.bool_), maps
+    return lanes.compute(slab, maps), maps

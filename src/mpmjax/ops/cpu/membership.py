@@ -62,7 +62,7 @@ def membership(
     if joined is not None:
         out = joined.reshape(-1)
     layers = len(values)
-    _pass(
+    all_layers(
         np.array([array.ctypes.data for array in values], np.int64),
         np.array([0 if mask is None else mask.ctypes.data for mask in given], np.int64),
         values[0].size,
@@ -92,7 +92,7 @@ _pointer: Any = intrinsic(_to_pointer)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _pass(
+def all_layers(
     raw,
     given,
     cells,

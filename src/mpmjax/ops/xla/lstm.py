@@ -47,7 +47,7 @@ class Xla:
         The program of `score` is called, not one in which XLA could fuse the gathering with it.
 
         Args:
-            mu: float32 [L, n]; valid: bool [L, n].
+            mu: float32 [L, n], of a network with one feature; valid: bool [L, n].
             cells: int32 [c], columns of them, each < n.
             kinds: names of maps of one dtype each.
 
@@ -68,7 +68,7 @@ class Xla:
 
 @jax.jit
 def _gathered(mu: jax.Array, valid: jax.Array, cells: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return jnp.take(mu, cells, axis=1, mode="clip"), jnp.take(valid, cells, axis=1, mode="clip")
+    return jnp.take(mu, cells, axis=1, mode="clip")[:, None], jnp.take(valid, cells, axis=1, mode="clip")
 
 
 @jax.jit
@@ -88,14 +88,14 @@ def _member_arrays(arrays: Arrays) -> dict[str, jax.Array]:
 
 def _reconstruct(member: Arrays, mu: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Latent [d, n] and residual [L, n] (0 where missing) of one member."""
-    order, hidden, n = member["order"], member["enc_wh"].shape[0], mu.shape[1]
-    x = jnp.where(valid, mu, 0.0)
+    order, hidden, n = member["order"], member["enc_wh"].shape[0], valid.shape[1]
+    x = jnp.where(valid[:, None, :], mu, 0.0)
     start = (jnp.zeros((hidden, n)), jnp.zeros((hidden, n)))
     unroll = min(UNROLL, mu.shape[0])
 
     def encode(state, step):
         x_t, present, bias = step
-        gates = member["enc_wx"][0][:, None] * x_t + member["enc_wh"].T @ state[0] + bias[:, None]
+        gates = _of_input(member["enc_wx"], x_t) + member["enc_wh"].T @ state[0] + bias[:, None]
         return _step(gates, state, present), None
 
     (h, _), _ = lax.scan(encode, start, (x[order], valid[order], member["enc_b"][order]), unroll=unroll)
@@ -110,7 +110,12 @@ def _reconstruct(member: Arrays, mu: jax.Array, valid: jax.Array) -> tuple[jax.A
     backward = order[::-1]
     _, x_hat = lax.scan(decode, start, (valid[backward], member["dec_b"][backward]), unroll=unroll)
     x_hat = x_hat[jnp.argsort(backward)]
-    return z, jnp.where(valid, x - x_hat, 0.0)
+    return z, jnp.where(valid, x[:, 0] - x_hat, 0.0)
+
+
+def _of_input(weights: jax.Array, x: jax.Array) -> jax.Array:
+    """Gates [4H, n] from the features [F, n] of a step; of one feature XLA makes no matrix product worth its call."""
+    return weights[0][:, None] * x[0] if len(weights) == 1 else weights.T @ x
 
 
 def _step(gates: jax.Array, state: tuple[jax.Array, jax.Array], present: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -134,9 +139,10 @@ def _reconstruct_all(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[st
 def _score(arrays: Arrays, mu: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     layers = arrays["order"].shape[1]
     count = jnp.maximum(valid.sum(axis=0), 1)
+    features, mu = mu, mu[:, 0]
 
     def one(member: Arrays) -> tuple[jax.Array, jax.Array, jax.Array]:
-        latent, residual = _reconstruct(member, mu, valid)
+        latent, residual = _reconstruct(member, features, valid)
         z = (residual - member["res_median"][:, None]) / member["res_scale"][:, None]
         z = jnp.where(valid, z, 0.0)
         said = jnp.clip(member["fav_w"] @ latent + member["fav_b"], 0.0, 1.0)
