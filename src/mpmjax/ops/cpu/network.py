@@ -95,6 +95,9 @@ class Program(WrapperAddressProtocol):
             reconstruct(network, sizes, places, room, member)
             return 0
 
+        # Numba keeps what one function compiles to in one index, and two processes that write to it at once can leave
+        # the code of one size under the name of the other. With names of their own sizes cannot be mixed up.
+        run.__name__ = run.__qualname__ = f"network_{hidden}_{features}_{in_fours(latent)}"
         self._compiled = njit(self.signature(), nogil=True, cache=True, error_model="numpy")(run)
 
     def signature(self) -> Any:
@@ -114,7 +117,7 @@ def program(hidden: int, features: int, latent: int) -> Program:
     return Program(hidden, features, latent)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def reconstruct(network, sizes, places, room, member):
     """Latent and reconstruction of one member for the cells in `room`, by its x, mask and counts."""
     hidden, features, latent = len(sizes.hidden), len(sizes.features), len(sizes.latent)
@@ -155,7 +158,7 @@ def reconstruct(network, sizes, places, room, member):
         rows, others, first = others, rows, 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _begin(sizes, places, room, h):
     """c and h of 0; returns 1, for there was no step."""
     for i in range(len(sizes.hidden) * BLOCK):
@@ -164,7 +167,7 @@ def _begin(sizes, places, room, h):
     return 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _any(room, mask):
     """Whether any cell has a layer: a step that all pass by changes nothing."""
     found = 0
@@ -173,7 +176,7 @@ def _any(room, mask):
     return found > 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy")
 def _step(network, sizes, features, decoder, places, room, first, kernel, bias, rows, others, mask, out, readout):
     """One step of all units. In the encoder `readout` is the place of a 0."""
     hidden, before, aside = len(sizes.hidden), len(features), places.aside
