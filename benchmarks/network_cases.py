@@ -44,12 +44,16 @@ def operations(arrays: Mapping[str, np.ndarray]) -> int:
     8 products of numerators, denominators and states: 42. Additions, rounding and estimates count nothing, because some
     processors have other units for them: where they have not, the floor cannot be reached.
     """
-    _, features, gates = arrays["enc_wx"].shape
+    layers, features = arrays["order"].shape[1], arrays["enc_wx"].shape[1]
     hidden, latent = arrays["lat_w"].shape[1:]
-    layers = arrays["order"].shape[1]
+    return 2 * (products(layers, features, hidden, latent) + UNIT_STEP * 2 * layers * hidden)
+
+
+def products(layers: int, features: int, hidden: int, latent: int) -> int:
+    """Multiply-adds of a cell's matrix products through one member; see `operations`."""
+    gates = 4 * hidden
     encoder = layers * features * gates + (layers - 1) * hidden * gates + hidden * latent
-    decoder = latent * gates + (layers - 1) * hidden * gates + layers * hidden
-    return 2 * (encoder + decoder + UNIT_STEP * 2 * layers * hidden)
+    return encoder + latent * gates + (layers - 1) * hidden * gates + layers * hidden
 
 
 def lstm(rng: np.random.Generator, side: int) -> Iterator[Case]:

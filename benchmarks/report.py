@@ -151,7 +151,8 @@ def markdown(results: list[Result], machine: Machine) -> str:
                 "",
                 f"{item.case}, {item.variant}: {_times(spread)} as long as its {name}, {item.unit} for {item.unit}.",
             ]
-        chosen = [f"{name}: {how} (error {item.rival_errors[name]:.0e})" for name, how in item.how.items()]
+        errors = {name: f" (error {error:.0e})" for name, error in item.rival_errors.items()}
+        chosen = [f"{name}: {how}{errors.get(name, '')}" for name, how in item.how.items()]
         if chosen:
             lines += ["", f"Chosen before the clock for {item.case}, {item.variant}: {'; '.join(chosen)}."]
     unable = {(item.case, name, reason): item.variant for item in results for name, reason in item.unable.items()}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import cases, clock, cuda_cases, device, gate, machine, report
-from benchmarks.ways import Tuned
+from benchmarks.ways import Tuned, a_process_each
 from mpmjax.ops import cuda
 
 RESULTS = Path(__file__).parent / "results"
@@ -63,18 +62,11 @@ def main(argv: Sequence[str] | None = None, builders: Mapping[str, Builder] = ca
     if options.backend == "cuda":
         return _on_card(options)
     if len(options.cores) > 1:
-        return _one_by_one(sys.argv[1:] if argv is None else argv, options.cores)
+        return a_process_each("benchmarks.run", sys.argv[1:] if argv is None else argv, options.cores)
     with machine.on_cores(options.cores[0]), threadpool_limits(limits=1):
         place, copies = machine.describe(), machine.Copies().of
         visit = partial(clock.on_host, now=CLOCKS[options.clock])
         return measure(options, builders, Bench(place, copies, visit, options.clock))
-
-
-def _one_by_one(argv: Sequence[str], cores: Sequence[int]) -> int:
-    """A process for each number of cores: a library makes its threads once in a process."""
-    # The last --cores of a command line counts.
-    command = [sys.executable, "-m", "benchmarks.run", *argv, "--cores"]
-    return max(subprocess.run([*command, str(count)], check=False).returncode for count in cores)
 
 
 def _on_card(options: argparse.Namespace) -> int:

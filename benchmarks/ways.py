@@ -7,6 +7,8 @@ its own threads, or from outside, by Python threads with a part of the cells eac
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -74,3 +76,13 @@ def parts(cells: int, count: int) -> list[slice]:
 def cores_here() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def a_process_each(module: str, argv: Sequence[str], cores: Sequence[int]) -> int:
+    """Run a command line once for each number of cores; returns the worst exit status.
+
+    In processes of their own, because a library makes its threads once in a process.
+    """
+    # The last --cores of a command line counts.
+    command = [sys.executable, "-m", module, *argv, "--cores"]
+    return max(subprocess.run([*command, str(count)], check=False).returncode for count in cores)

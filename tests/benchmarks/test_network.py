@@ -164,7 +164,7 @@ def test_each_number_of_cores_is_a_process(monkeypatch: pytest.MonkeyPatch) -> N
         commands.append(command[2:])
         return SimpleNamespace(returncode=len(commands) - 1)
 
-    monkeypatch.setattr(run.subprocess, "run", started)
+    monkeypatch.setattr(ways.subprocess, "run", started)
     assert run.main(["--case", "lstm", "--cores", "1", "2"]) == 1, "the worst of both"
     assert [command[-2:] for command in commands] == [["--cores", "1"], ["--cores", "2"]]
     assert all(command[1:3] == ["--case", "lstm"] for command in commands)
