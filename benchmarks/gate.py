@@ -47,7 +47,7 @@ class Case:
         unit: what is counted: values, cells, or px (a cell through one ensemble member).
         work: how many units one call does.
         bytes_moved: bytes that any implementation has to read and write once.
-        operations: multiplications and additions that nobody can spare, 0 for a pass over memory.
+        operations: multiplications and additions that are needed at least, 0 for a pass over memory.
         op: the function under test.
         reference: the float64 definition of the same name.
         judge: (output, reference output) -> Verdict, with the tolerance of the op.

@@ -125,18 +125,15 @@ def patches(rng: np.random.Generator, side: int, share: float, blur: float) -> n
     return field > np.quantile(field, 1.0 - share)
 
 
-def screener(
-    rng: np.random.Generator, members: int, layers: int, hidden: int, latent: int, groups: int = 5, features: int = 1
+def network(
+    rng: np.random.Generator, members: int, layers: int, hidden: int, latent: int, features: int = 1
 ) -> dict[str, np.ndarray]:
-    """Arrays of reference/lstm.py with random weights of the size that training gives, and d = `latent`.
+    """The network's arrays of reference/lstm.py with random weights of the size that training gives."""
 
-    Residual scales and ecdfs come from the definition on 2,048 random cells, as a fit would take them from its sample.
-    """
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(0.0, 0.3, (members, *shape)).astype(np.float32)
 
-    def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
-        return rng.normal(0.0, scale, (members, *shape)).astype(np.float32)
-
-    arrays = {
+    return {
         "order": np.stack([rng.permutation(layers) for _ in range(members)]).astype(np.int32),
         "enc_wx": normal(features, 4 * hidden),
         "enc_wh": normal(hidden, 4 * hidden),
@@ -148,6 +145,21 @@ def screener(
         "dec_b": normal(layers, 4 * hidden),
         "out_w": normal(hidden, features),
         "out_b": normal(features),
+    }
+
+
+def screener(
+    rng: np.random.Generator, members: int, layers: int, hidden: int, latent: int, groups: int = 5
+) -> dict[str, np.ndarray]:
+    """Arrays of reference/lstm.py: a random network of one feature a layer, and what is fitted on it.
+
+    Residual scales and ecdfs come from the definition on 2,048 random cells, as a fit would take them from its sample.
+    """
+
+    def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
+        return rng.normal(0.0, scale, (members, *shape)).astype(np.float32)
+
+    arrays = network(rng, members, layers, hidden, latent) | {
         "group_logw": normal(groups),
         "fav_w": normal(latent, scale=0.1),
         "fav_b": np.full(members, 0.5, np.float32),
@@ -158,11 +170,9 @@ def screener(
         "quadrant": np.array([0.5, 0.05], np.float32),
         "weight": np.ones(layers, np.float32),
     }
-    shape = (2048, layers) if features == 1 else (2048, layers, features)
-    mu, valid = rng.random(shape), np.ones((2048, layers), bool)
+    mu, valid = rng.random((2048, layers)), np.ones((2048, layers), bool)
     seen = [reconstruct(mu, valid, arrays, member) for member in range(members)]
-    own = mu if features == 1 else mu[..., 0]
-    residual = np.stack([own - x_hat for _, x_hat in seen])
+    residual = np.stack([mu - x_hat for _, x_hat in seen])
     median = np.median(residual, axis=1)
     arrays["res_median"] = median.astype(np.float32)
     spread = 1.4826 * np.median(np.abs(residual - median[:, None]), axis=1)

@@ -35,14 +35,15 @@ Output = Mapping[str, np.ndarray] | tuple[Mapping[str, np.ndarray], ...]
 
 
 def operations(arrays: Mapping[str, np.ndarray]) -> int:
-    """Operations of a cell through one member that nobody can spare in float32: 2 (products + 42 units).
+    """Operations of a cell through one member that exact float32 needs: 2 (products + 42 units).
 
     Products are the multiply-adds of the matrix products, without those of the first states, which are zero, and with
     the latent's part of the decoder's gates once a cell. Units are 2 L H, a hidden unit in a step. Of a unit's five
     activations each needs an exponential: its polynomial of degree 5 and the scaling by a power of two, 6 slots of a
     multiplier, 30. Over common denominators they share two reciprocals, each an estimate and one Newton step (2), and
     8 products of numerators, denominators and states: 42. Additions, rounding and estimates count nothing, because some
-    processors have other units for them: where they have not, the floor cannot be reached.
+    processors have other units for them: where they have not, the floor cannot be reached. Tables in the place of
+    exponentials, and fewer bits, can go below it.
     """
     layers, features = arrays["order"].shape[1], arrays["enc_wx"].shape[1]
     hidden, latent = arrays["lat_w"].shape[1:]
@@ -60,7 +61,7 @@ def lstm(rng: np.random.Generator, side: int) -> Iterator[Case]:
     """One member, L = 8, H = 32, d = 8; a 64th of the raster, since a cell costs so much more than in other cases."""
     cells = max(1, side * side // 64)
     for features in FEATURES:
-        yield case(inputs.screener(rng, 1, LAYERS, HIDDEN, LATENT, features=features), rng, cells)
+        yield case(inputs.network(rng, 1, LAYERS, HIDDEN, LATENT, features), rng, cells)
 
 
 def case(arrays: Mapping[str, np.ndarray], rng: np.random.Generator, cells: int) -> Case:

@@ -43,10 +43,7 @@ TOLERANCE = 1e-5
 JUDGED = 256
 """Cells of the gate."""
 
-DEADLOCK = (
-    "with two threads XLA waits for itself for ever in one of some ten vmapped trainings on a CPU (jax 0.10.2); with "
-    "one thread it did not in 120"
-)
+DEADLOCK = "with two threads, XLA on a CPU waits for itself for ever in a vmapped training now and then (jax 0.10.2)"
 
 CONFIG = TrainingConfig(
     layers=LAYERS, hidden=HIDDEN, latent=LATENT, steps=600, batch=BATCH, learning_rate=3e-3, weight_decay=1e-4,

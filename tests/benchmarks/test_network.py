@@ -41,10 +41,7 @@ def by_hand(mu: np.ndarray, w: dict[str, np.ndarray]) -> tuple[np.ndarray, np.nd
 def member(features: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """mu [L, F, n] and weights."""
     rng = np.random.default_rng(features)
-    arrays = inputs.screener(rng, 1, LAYERS, HIDDEN, LATENT)
-    w = dict(weights_of(arrays, 0))
-    for name, shape in (("enc_wx", (features, 4 * HIDDEN)), ("out_w", (HIDDEN, features)), ("out_b", (features,))):
-        w[name] = rng.normal(0.0, 0.3, shape).astype(np.float32)
+    w = dict(weights_of(inputs.network(rng, 1, LAYERS, HIDDEN, LATENT, features), 0))
     return rng.random((LAYERS, features, CELLS), np.float32), w
 
 
@@ -141,7 +138,7 @@ def test_parts_are_all_cells() -> None:
 
 
 def test_operations_by_hand() -> None:
-    arrays = inputs.screener(np.random.default_rng(0), 1, 8, 32, 8)
+    arrays = inputs.network(np.random.default_rng(0), 1, 8, 32, 8)
     products = 8 * 128 + 7 * 32 * 128 + 32 * 8 + 8 * 128 + 7 * 32 * 128 + 8 * 32
     assert network_cases.operations(arrays) == 2 * products + 2 * 42 * 2 * 8 * 32
     assert 2 * products == pytest.approx(120e3, rel=0.01)
