@@ -5,6 +5,7 @@ VENV ?= .venv
 PYTHON ?=
 DEMO_DIR ?= demo-output
 WORKERS ?= 2
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-gpu wheel clean
+.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-training bench-gpu wheel clean
 
 help: ## show this list
 	@echo "usage: make TARGET [VENV=dir] [PYTHON=python3.12] [ARGS='...']"
@@ -59,7 +60,10 @@ fix: $(VENV)/.installed-dev ## let ruff mend and format what it can
 bench: $(VENV)/.installed-bench ## gate, time and report the hot loops (ARGS go to benchmarks.run)
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
-bench-gpu: $(VENV)/.installed-bench ## the same for the CUDA forms
+bench-training: $(VENV)/.installed-bench ## time the training of the ensemble (ARGS go to benchmarks.training)
+	$(BIN)/python -m benchmarks.training $(ARGS)
+
+bench-gpu: $(VENV)/.installed-bench-gpu ## gate, time and report the CUDA forms
 	$(BIN)/python -m benchmarks.run --backend cuda $(ARGS)
 
 wheel: $(VENV)/.installed-dev ## build dist/mpmjax-*.whl
@@ -85,6 +89,20 @@ $(BIN)/python:
 $(VENV)/.installed-core: pyproject.toml | $(BIN)/python
 	@echo "installing mpmjax into $(VENV): about a minute, 1.2 GB"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch "$@"
+
+# torch for CPUs from its own index, or, where that is not reached, PyPI's with the extra: the same, and CUDA besides.
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	@echo "installing mpmjax and the rivals of its benchmarks into $(VENV): some minutes, 2.2 GB"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --index-url "$(TORCH_INDEX)" torch \
+		|| echo "$(TORCH_INDEX) has no torch for this machine: taking PyPI's" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@touch "$@"
+
+# On a card torch has to have CUDA: PyPI's.
+$(VENV)/.installed-bench-gpu: pyproject.toml | $(BIN)/python
+	@echo "installing mpmjax and the rivals of its benchmarks into $(VENV), torch with CUDA among them: several GB"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@touch "$@"
 
 $(VENV)/.installed-%: pyproject.toml | $(BIN)/python

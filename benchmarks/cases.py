@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from benchmarks import fuzzy_cases, raster_cases, scorer_cases
+from benchmarks import fuzzy_cases, network_cases, raster_cases, scorer_cases
 from benchmarks.gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -21,5 +21,9 @@ CASES: dict[str, Builder] = {
     "distance": raster_cases.distance,
     "density": raster_cases.density,
     "label": raster_cases.label,
-    "lstm": scorer_cases.lstm,
+    "lstm": network_cases.lstm,
+    "scorer": scorer_cases.scorer,
 }
+
+SEVERAL_CORES = ("lstm", "scorer")
+"""Those that can be timed on more than one core."""

@@ -31,6 +31,10 @@ class Spread:
         p10, median, p90 = np.percentile(values, (10, 50, 90))
         return cls(float(median), float(p10), float(p90))
 
+    def times(self, factor: float) -> Spread:
+        """The same in another unit."""
+        return Spread(self.median * factor, self.p10 * factor, self.p90 * factor)
+
 
 @dataclass(frozen=True)
 class Timing:

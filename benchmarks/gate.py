@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,13 +47,16 @@ class Case:
         unit: what is counted: values, cells, or px (a cell through one ensemble member).
         work: how many units one call does.
         bytes_moved: bytes that any implementation has to read and write once.
-        operations: multiplications and additions of its matrix products, 0 for a pass without any.
+        operations: multiplications and additions that are needed at least, 0 for a pass over memory.
         op: the function under test.
         reference: the float64 definition of the same name.
         judge: (output, reference output) -> Verdict, with the tolerance of the op.
         why: where the tolerance comes from.
         rivals: other implementations of the same result, by name.
         rival_tolerance: error up to which a rival still computes the same thing; beyond it, it is not timed.
+        looser: the same for rivals that compute in fewer digits, by name; their error is reported.
+        parts: what the op does besides other things, by name, with its own units of work: the report says how many
+            times as long a unit of the op takes.
         clock_reference: False where the definition is too slow for the full size: it then judges small inputs only.
         spot: judges the op's full-size output at a few cells, where the definition cannot judge all of it.
         host_clocked: rivals whose work the device's clock does not see; nothing on the CPU.
@@ -73,6 +76,16 @@ class Case:
     clock_reference: bool = True
     spot: Callable[[], Verdict] | None = None
     host_clocked: frozenset[str] = frozenset()
+    looser: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, tuple[Callable[[], Any], int]] = field(default_factory=dict)
+
+
+class Rivals(NamedTuple):
+    """Rivals that run and compute the same thing with their errors, and the others with the reason."""
+
+    able: dict[str, Callable[[], Any]]
+    unable: dict[str, str]
+    errors: dict[str, float]
 
 
 def close(got: Any, wanted: Any, tolerance: float) -> Verdict:
@@ -100,18 +113,17 @@ def check_large(case: Case) -> Verdict | None:
     return None if case.spot is None else case.spot()
 
 
-def able_rivals(case: Case) -> tuple[dict[str, Callable[[], Any]], dict[str, str]]:
-    """Rivals of a case that run and compute the same thing, and the others with the reason."""
-    able: dict[str, Callable[[], Any]] = {}
-    unable: dict[str, str] = {}
+def able_rivals(case: Case) -> Rivals:
+    """Judge the rivals of a case on its input."""
+    found = Rivals({}, {}, {})
     wanted = case.reference()
     for name, rival in case.rivals.items():
         if isinstance(rival, Missing):
-            unable[name] = rival.reason
+            found.unable[name] = rival.reason
             continue
         verdict = case.judge(rival(), wanted)
-        if verdict.complaint or not verdict.error <= case.rival_tolerance:
-            unable[name] = f"computes something else: {verdict.complaint or f'error {verdict.error:.2g}'}"
+        if verdict.complaint or not verdict.error <= case.looser.get(name, case.rival_tolerance):
+            found.unable[name] = f"computes something else: {verdict.complaint or f'error {verdict.error:.2g}'}"
         else:
-            able[name] = rival
-    return able, unable
+            found.able[name], found.errors[name] = rival, verdict.error
+    return found

@@ -125,21 +125,17 @@ def patches(rng: np.random.Generator, side: int, share: float, blur: float) -> n
     return field > np.quantile(field, 1.0 - share)
 
 
-def screener(
-    rng: np.random.Generator, members: int, layers: int, hidden: int, groups: int = 5
+def network(
+    rng: np.random.Generator, members: int, layers: int, hidden: int, latent: int, features: int = 1
 ) -> dict[str, np.ndarray]:
-    """Arrays of reference/lstm.py with random weights of the size that training gives, d = max(1, min(8, L // 2)).
+    """The network's arrays of reference/lstm.py with random weights of the size that training gives."""
 
-    Residual scales and ecdfs come from the definition on 2,048 random cells, as a fit would take them from its sample.
-    """
-    latent = max(1, min(8, layers // 2))
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(0.0, 0.3, (members, *shape)).astype(np.float32)
 
-    def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
-        return rng.normal(0.0, scale, (members, *shape)).astype(np.float32)
-
-    arrays = {
+    return {
         "order": np.stack([rng.permutation(layers) for _ in range(members)]).astype(np.int32),
-        "enc_wx": normal(1, 4 * hidden),
+        "enc_wx": normal(features, 4 * hidden),
         "enc_wh": normal(hidden, 4 * hidden),
         "enc_b": normal(layers, 4 * hidden),
         "lat_w": normal(hidden, latent),
@@ -147,8 +143,23 @@ def screener(
         "dec_wz": normal(latent, 4 * hidden),
         "dec_wh": normal(hidden, 4 * hidden),
         "dec_b": normal(layers, 4 * hidden),
-        "out_w": normal(hidden, 1),
-        "out_b": normal(1),
+        "out_w": normal(hidden, features),
+        "out_b": normal(features),
+    }
+
+
+def screener(
+    rng: np.random.Generator, members: int, layers: int, hidden: int, latent: int, groups: int = 5
+) -> dict[str, np.ndarray]:
+    """Arrays of reference/lstm.py: a random network of one feature a layer, and what is fitted on it.
+
+    Residual scales and ecdfs come from the definition on 2,048 random cells, as a fit would take them from its sample.
+    """
+
+    def normal(*shape: int, scale: float = 0.3) -> np.ndarray:
+        return rng.normal(0.0, scale, (members, *shape)).astype(np.float32)
+
+    arrays = network(rng, members, layers, hidden, latent) | {
         "group_logw": normal(groups),
         "fav_w": normal(latent, scale=0.1),
         "fav_b": np.full(members, 0.5, np.float32),

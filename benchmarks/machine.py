@@ -1,5 +1,5 @@
 """Where a figure was measured: processor, memory, versions, load, and the two ceilings that bound an op, how fast
-memory is copied and how fast matrices are multiplied.
+memory is copied and how fast numbers are multiplied and added (ceilings.py).
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from typing import Any
 import numpy as np
 import psutil
 
+from benchmarks import ceilings
 from benchmarks.clock import interleaved
+from benchmarks.ways import cores_here
 
 PACKAGES = (
-    *("mpmjax", "numpy", "numba", "scipy", "jax", "torch", "scikit-fuzzy", "edt", "opencv-python-headless"),
+    *("mpmjax", "numpy", "numba", "scipy", "jax", "flax", "torch", "onnx", "onnxruntime"),
+    *("scikit-fuzzy", "edt", "opencv-python-headless"),
     *("cupy-cuda12x", "cupy-cuda13x", "jax-cuda12-plugin", "jax-cuda13-plugin"),
 )
 COPY_BYTES = 256 * 2**20
@@ -35,6 +38,8 @@ class Machine:
     Attributes:
         commit: of the sources, with a + where files differ from it; ? outside a repository.
         device: what is known of the card, as device.py names it; empty for the CPU.
+        cores_used: those that the run could use; the rate of operations is of all of them together, that of copies of
+            one thread.
     """
 
     cpu: str
@@ -50,9 +55,10 @@ class Machine:
     operations_per_second: float
     commit: str = "?"
     device: Mapping[str, str] = field(default_factory=dict)
+    cores_used: int = 1
 
     def floor(self, bytes_moved: int, operations: int) -> float:
-        """Seconds that one thread needs at least: for the copying or for the products, whichever takes longer."""
+        """Seconds needed at least: for the copying or for the arithmetic, whichever takes longer."""
         return max(bytes_moved / self.copy_bytes_per_second, operations / self.operations_per_second)
 
     @property
@@ -78,22 +84,28 @@ def describe(copy_bytes: int = COPY_BYTES) -> Machine:
         versions=versions(),
         load=os.getloadavg(),
         copy_bytes_per_second=copy_bandwidth(copy_bytes),
-        operations_per_second=product_rate(),
+        operations_per_second=ceilings.operations_per_second(cores_here()),
         commit=commit(),
+        cores_used=cores_here(),
     )
 
 
 @contextlib.contextmanager
-def one_core() -> Iterator[None]:
-    """Keep all threads of this process, and those they start, on one core.
+def on_cores(count: int = 1) -> Iterator[None]:
+    """Keep all threads of this process, and those they start, on so many cores.
 
     Libraries that bring helpers then compare core for core. XLA makes as many threads as it may use cores when JAX is
-    first used: here one, or, where it was used before, as many as there are, on one core.
+    first used: here `count`, or, where it was used before, as many as there are, on these cores.
+
+    Raises:
+        OSError: the system cannot do that, or has not so many cores for this process.
     """
     if not hasattr(os, "sched_setaffinity"):
-        raise OSError("this system cannot keep a process on one core: the benchmarks need Linux")
+        raise OSError("this system cannot keep a process on some cores: the benchmarks need Linux")
     before = os.sched_getaffinity(0)
-    _keep_threads_on({max(before)})
+    if count > len(before):
+        raise OSError(f"{count} cores were asked for, this process may use {len(before)}")
+    _keep_threads_on(set(sorted(before)[-count:]))
     try:
         yield
     finally:
@@ -175,10 +187,3 @@ class Copies:
                 self._xp.copyto(self._target[:rest], self._source[:rest])
 
         return call
-
-
-def product_rate(side: int = 1024, repeats: int = 5) -> float:
-    """Operations a second of a float32 matrix product, 2 side^3 of them."""
-    left, right = np.ones((2, side, side), np.float32)
-    product: dict[str, Callable[[], object]] = {"product": lambda: left @ right}
-    return 2 * side**3 / interleaved(product, repeats)["product"].spread.median

@@ -26,6 +26,9 @@ class Result:
         times_faster: by opponent; above 1 where the op is faster.
         of_floor: seconds that the machine's ceilings allow at best / seconds of the op: of a copy of the same bytes in
             the same rounds where one was timed, else of the copies and products of Machine.
+        times_part: a unit of the op / a unit of one of its parts (Case.parts), by part.
+        how: what a rival chose where it had the choice: sizes of chunks, threads.
+        rival_errors: of the rivals that were timed, on the gate's input.
         clock: what was read: wall, processor (time in which the process had its core) or card.
         unable: rivals that were not timed, with the reason.
     """
@@ -45,6 +48,9 @@ class Result:
     of_floor: float
     clock: str = "wall"
     unable: Mapping[str, str] = field(default_factory=dict)
+    times_part: Mapping[str, Spread] = field(default_factory=dict)
+    how: Mapping[str, str] = field(default_factory=dict)
+    rival_errors: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:
@@ -62,13 +68,15 @@ def result(
     host_timings: Mapping[str, Timing] | None = None,
     **told: Any,
 ) -> Result:
-    """Put together what was measured; `told` carries side, seed, time and unable as they are.
+    """Put together what was measured; `told` carries side, seed, time, unable and the like as they are.
 
     On a card, `timings` are by its own clock, `host_timings` those of rivals that it does not see, with the op again,
     by the host's.
     """
     ours = timings["op"]
-    faster = {key: ours.times_faster_than(timing) for key, timing in timings.items() if key != "op"}
+    others = {key: timing for key, timing in timings.items() if key != "op" and key not in case.parts}
+    faster = {key: ours.times_faster_than(timing) for key, timing in others.items()}
+    parts = {key: timings[key].times_faster_than(ours).times(work / case.work) for key, (_, work) in case.parts.items()}
     seconds = {key: timing.spread for key, timing in timings.items()}
     for key, timing in (host_timings or {}).items():
         seconds[f"{key} (host clock)"] = timing.spread
@@ -86,6 +94,7 @@ def result(
         seconds=seconds,
         times_faster=faster,
         of_floor=faster[COPY].median if COPY in faster else floor,
+        times_part=parts,
         **told,
     )
 
@@ -106,8 +115,9 @@ def markdown(results: list[Result], machine: Machine) -> str:
         where = "; ".join(f"{name} {value}" for name, value in machine.device.items())
     else:
         where = (
-            f"{machine.cpu}, one core of {machine.cores}; copies {machine.copy_bytes_per_second / 1e9:.1f} GB/s "
-            f"(read + written), multiplies matrices at {machine.operations_per_second / 1e9:.0f} GFLOP/s (float32)"
+            f"{machine.cpu}, {machine.cores_used} of {machine.cores} cores; a thread copies "
+            f"{machine.copy_bytes_per_second / 1e9:.1f} GB/s (read + written), "
+            f"{machine.operations_per_second / 1e9:.0f} GFLOP/s (float32) at most"
         )
     place = f"{where}; load {load}; commit {machine.commit}; Python {machine.python}, {versions}"
     lines = [
@@ -130,15 +140,29 @@ def markdown(results: list[Result], machine: Machine) -> str:
         )
         for name, spread in item.times_faster.items():
             theirs = item.work / item.seconds[name].median
-            faster = f"{spread.median:.2f} ({spread.p10:.2f} to {spread.p90:.2f})"
+            faster = _times(spread)
             lines.append(f"{head}| {name} | {_rate(theirs)} | {faster} |")
             head = "| | | | | "
         if not item.times_faster:
             lines.append(f"{head}| nobody | | |")
+    for item in results:
+        for name, spread in item.times_part.items():
+            lines += [
+                "",
+                f"{item.case}, {item.variant}: {_times(spread)} as long as its {name}, {item.unit} for {item.unit}.",
+            ]
+        errors = {name: f" (error {error:.0e})" for name, error in item.rival_errors.items()}
+        chosen = [f"{name}: {how}{errors.get(name, '')}" for name, how in item.how.items()]
+        if chosen:
+            lines += ["", f"Chosen before the clock for {item.case}, {item.variant}: {'; '.join(chosen)}."]
     unable = {(item.case, name, reason): item.variant for item in results for name, reason in item.unable.items()}
     for (case, name, reason), variant in unable.items():
         lines += ["", f"Not timed: {name} for {case} ({variant}): {reason}."]
     return "\n".join(lines)
+
+
+def _times(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} ({ratio.p10:.2f} to {ratio.p90:.2f})"
 
 
 def _rate(per_second: float) -> str:

@@ -1,4 +1,5 @@
-"""Gate, time, report: python -m benchmarks.run [--case NAME]... [--size SIDE] [--repeats N] [--backend cpu|cuda].
+"""Gate, time, report: python -m benchmarks.run [--case NAME]... [--size SIDE] [--repeats N] [--cores N...]
+[--backend cpu|cuda].
 
 Exit status: 0 all cases were timed, 1 a gate was red (that case was not timed), 2 usage, or no card where one is asked
 for.
@@ -22,6 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import cases, clock, cuda_cases, device, gate, machine, report
+from benchmarks.ways import Tuned, a_process_each
 from mpmjax.ops import cuda
 
 RESULTS = Path(__file__).parent / "results"
@@ -59,7 +61,9 @@ def main(argv: Sequence[str] | None = None, builders: Mapping[str, Builder] = ca
     options = _options(argv, builders)
     if options.backend == "cuda":
         return _on_card(options)
-    with machine.one_core(), threadpool_limits(limits=1):
+    if len(options.cores) > 1:
+        return a_process_each("benchmarks.run", sys.argv[1:] if argv is None else argv, options.cores)
+    with machine.on_cores(options.cores[0]), threadpool_limits(limits=1):
         place, copies = machine.describe(), machine.Copies().of
         visit = partial(clock.on_host, now=CLOCKS[options.clock])
         return measure(options, builders, Bench(place, copies, visit, options.clock))
@@ -139,7 +143,7 @@ def _run_variant(
     if not verdict.passed:
         print(f"RED {name}, {small.variant} (seed {seed}): {verdict}; not timed", file=sys.stderr)
         return verdict
-    able, unable = gate.able_rivals(small)
+    able, unable, errors = gate.able_rivals(small)
     rivals = {rival: call for rival, call in large.rivals.items() if rival in able and callable(call)}
     elsewhere = {rival: call for rival, call in rivals.items() if rival in large.host_clocked}
     candidates: dict[str, clock.Call] = {"op": large.op}
@@ -147,13 +151,16 @@ def _run_variant(
         candidates[report.COPY] = bench.copies(large.bytes_moved)
     if large.clock_reference:
         candidates["reference"] = large.reference
+    candidates |= {part: call for part, (call, _) in large.parts.items()}
     candidates |= {rival: call for rival, call in rivals.items() if rival not in elsewhere}
     timings = clock.interleaved(candidates, repeats, visit=bench.visit)
     others = None
     if elsewhere and bench.host_visit is not None:
         others = clock.interleaved({"op": large.op, **elsewhere}, repeats, visit=bench.host_visit)
     now = datetime.now(tz=UTC).isoformat(timespec="seconds")
-    told = {"side": side, "seed": seed, "time": now, "clock": bench.clock, "unable": unable}
+    how = {rival: call.how for rival, call in rivals.items() if isinstance(call, Tuned)}
+    told = {"side": side, "seed": seed, "time": now, "clock": bench.clock, "unable": unable, "how": how}
+    told["rival_errors"] = {rival: errors[rival] for rival in rivals}
     return report.result(name, large, verdict, timings, bench.place, host_timings=others, **told)
 
 
@@ -176,7 +183,20 @@ def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> arg
         help="processor: time in which this process had its core, where others use the machine (cpu only)",
     )
     parser.add_argument("--backend", choices=("cpu", "cuda"), default="cpu")
-    return parser.parse_args(argv)
+    parser.add_argument(
+        "--cores",
+        type=_positive,
+        nargs="+",
+        default=[1],
+        help=f"cores to use, each number in a process of its own (1; more for {', '.join(cases.SEVERAL_CORES)} only)",
+    )
+    options = parser.parse_args(argv)
+    single = [name for name in options.case or () if name not in cases.SEVERAL_CORES]
+    if options.cores != [1] and (single or options.backend == "cuda"):
+        parser.error(f"--cores is for {' and '.join(cases.SEVERAL_CORES)}; of the others one core is timed")
+    if options.cores != [1] and not options.case:
+        options.case = list(cases.SEVERAL_CORES)
+    return options
 
 
 def _positive(text: str) -> int:

@@ -123,13 +123,18 @@ def test_outside_a_repository_there_is_no_commit(tmp_path: Path) -> None:
     assert machine.commit(tmp_path) == "?"
 
 
+def test_more_cores_than_there_are() -> None:
+    with pytest.raises(OSError, match="were asked for"), machine.on_cores(10_000):
+        pass
+
+
 def test_all_threads_are_kept_on_one_core() -> None:
     before = os.sched_getaffinity(0)
     stop = threading.Event()
     seen: list[set[int]] = []
     helper = threading.Thread(target=lambda: (stop.wait(30), seen.append(os.sched_getaffinity(0))))
     helper.start()
-    with machine.one_core():
+    with machine.on_cores():
         assert len(os.sched_getaffinity(0)) == 1
         stop.set()
         helper.join()
@@ -155,6 +160,18 @@ def test_the_share_of_the_floor_is_that_of_the_copy_beside_it() -> None:
     copied = {**TIMINGS, report.COPY: Timing(report.COPY, (0.005, 0.005))}
     told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00"}
     assert report.result("label", CASE, VERDICT, copied, PLACE, **told).of_floor == pytest.approx(0.5)
+
+
+def test_what_a_part_takes_is_told_unit_for_unit() -> None:
+    case = replace(CASE, parts={"half": (int, CASE.work // 4)})
+    timings = {**TIMINGS, "half": Timing("half", (0.005, 0.005))}
+    told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00", "how": {"rival": "chunks of 8"}}
+    found = report.result("label", case, VERDICT, timings, PLACE, **told, rival_errors={"rival": 2e-7})
+    assert found.times_part["half"].median == pytest.approx(0.5)
+    assert set(found.times_faster) == {"rival"}
+    text = report.markdown([found], PLACE)
+    assert "label, float32: 0.50 (0.50 to 0.50) as long as its half, cells for cells." in text
+    assert "Chosen before the clock for label, float32: rival: chunks of 8 (error 2e-07)." in text
 
 
 def test_processor_and_its_vectors(tmp_path: Path) -> None:
