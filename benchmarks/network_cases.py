@@ -20,8 +20,8 @@ from mpmjax.ops.lstm import Scorer
 from mpmjax.reference import lstm as definition
 
 LAYERS, HIDDEN, LATENT = 8, 32, 8
-FEATURES = (1,)
-"""Features a layer of the variants: those that the op and its definition take. The rivals take any number."""
+FEATURES = (1, 5)
+"""Features a layer of the variants: the membership alone, and with four rings around the cell."""
 
 TOLERANCE = 1e-4
 BFLOAT16 = 0.05

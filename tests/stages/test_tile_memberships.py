@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tolerances import assert_same_bits
 
-from mpmjax.ops.lanes import TileMemberships
+from mpmjax.ops.cpu.lanes import TileMemberships
 from mpmjax.ops.membership import membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
 from mpmjax.types import Layer, Membership, Slab, Tile

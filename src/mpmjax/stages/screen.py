@@ -10,7 +10,7 @@ import numpy as np
 
 from mpmjax.errors import DataError, TileError
 from mpmjax.evidence.grid.area import CellArea, cell_area
-from mpmjax.ops.lanes import FusedLanes, HostLanes, Lanes, Placed, TileMemberships
+from mpmjax.ops.cpu.lanes import FusedLanes, HostLanes, Lanes, Placed, TileMemberships
 from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.plan import plan_memberships
 from mpmjax.products import PRODUCTS
