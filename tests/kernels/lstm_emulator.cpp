@@ -8,14 +8,13 @@
 
 #define TRY(NAME) \
     if (!std::strcmp(name, #NAME)) { \
-        launch(grid, block, seed, NAME, mu, valid, stride, cells, count, pack, maps, classes, there); \
-        return 0; \
+        return launch(grid, block, seed, NAME, mu, valid, stride, cells, count, pack, maps, classes, there); \
     }
 
 extern "C" {
 
-// 0, or 1 where there is no kernel of that name. The parameters after `seed` are those of the kernels.
-int score_cells(
+// What went wrong, or null. The parameters after `seed` are those of the kernels.
+const char *score_cells(
     const char *name, unsigned int grid, unsigned int block, unsigned int seed, const float *mu, const uint8 *valid,
     long long stride, const int *cells, int count, const void *pack, float *maps, uint8 *classes, int *there) {
     TRY(lstm_score_h16)
@@ -24,7 +23,7 @@ int score_cells(
     TRY(lstm_score_h16_wide)
     TRY(lstm_score_h32_wide)
     TRY(lstm_score_h64_wide)
-    return 1;
+    return "there is no kernel of that name";
 }
 
 // sizeof LstmHeader, offsets of its first and last number; sizeof LstmStage by hidden units and tiles.

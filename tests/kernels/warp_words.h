@@ -13,8 +13,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -49,10 +47,9 @@ static jmp_buf scheduler;
 static std::function<void()> body;
 static bool copies_are_early;
 
-[[noreturn]] inline void fail(const char *what) {
-    std::fprintf(stderr, "block %u: %s\n", blockIdx.x, what);
-    std::abort();
-}
+struct Fault {
+    const char *what;
+};
 
 inline Lane &current() { return lanes[threadIdx.x]; }
 
@@ -89,9 +86,6 @@ inline void resume(unsigned int thread) {
 
 inline float half_value(unsigned int half) {
     const int exponent = half >> 10 & 31, mantissa = half & 1023;
-    if (exponent == 31) {
-        fail("a half is infinite or no number");
-    }
     const float magnitude = exponent ? std::ldexp(1024.0f + mantissa, exponent - 25) : std::ldexp(float(mantissa), -24);
     return half & 0x8000 ? -magnitude : magnitude;
 }
@@ -161,7 +155,7 @@ inline void run_warp(Lane *warp, unsigned int first, std::mt19937 &random) {
         const Wait wait = warp[0].wait;
         for (int lane = 0; lane < 32; lane++) {
             if (warp[lane].wait != wait) {
-                fail("lanes of a warp wait for different things");
+                throw Fault{"lanes of a warp wait for different things"};
             }
         }
         if (wait == SYNCHRONIZES || wait == ENDED) {
@@ -195,7 +189,7 @@ inline void run_block(std::mt19937 &random) {
         const Wait wait = lanes[0].wait;
         for (Lane &lane : lanes) {
             if (lane.wait != wait) {
-                fail("threads wait for some that have ended");
+                throw Fault{"threads wait for some that have ended"};
             }
             lane.wait = RUNS;
         }
@@ -248,9 +242,10 @@ inline void copies_wait() {
     warps::current().copies.clear();
 }
 
-// Run a kernel over a grid, warps and lanes in an order that `seed` chooses; copies are early where it is odd.
+// Run a kernel over a grid, warps and lanes in an order that `seed` chooses; copies are early where it is odd. Returns
+// what went wrong, or null.
 template <typename... Parameters, typename... Arguments>
-void launch(
+const char *launch(
     unsigned int grid, unsigned int block, unsigned int seed, void (*kernel)(Parameters...), Arguments... arguments) {
     std::mt19937 random(seed);
     gridDim = {grid, 1, 1};
@@ -261,9 +256,15 @@ void launch(
         lane.stack.reset(new char[warps::STACK]);
     }
     warps::body = [=] { kernel(static_cast<Parameters>(arguments)...); };
-    for (unsigned int b = 0; b < grid; b++) {
-        blockIdx.x = b;
-        warps::run_block(random);
+    const char *fault = nullptr;
+    try {
+        for (unsigned int b = 0; b < grid; b++) {
+            blockIdx.x = b;
+            warps::run_block(random);
+        }
+    } catch (const warps::Fault &found) {
+        fault = found.what;
     }
     warps::lanes.clear();
+    return fault;
 }
