@@ -39,8 +39,9 @@ sanitize: $(VENV)/.installed-dev ## the kernels' tests under compute-sanitizer: 
 		"toolkit, often in /usr/local/cuda/bin" >&2; exit 1; }
 	@set -e; for tool in memcheck racecheck initcheck synccheck; do \
 		echo "compute-sanitizer --tool $$tool"; \
-		MPMJAX_SANITIZE=1 compute-sanitizer --tool $$tool --kernel-name kns=membership_ --report-api-errors no \
-			--error-exitcode 9 $(PYTEST) -m gpu -rs -k "membership and not larger_than_the_grid" $(ARGS); \
+		MPMJAX_SANITIZE=1 compute-sanitizer --tool $$tool --report-api-errors no \
+			--kernel-name kns=membership_ --kernel-name kns=lstm_score_ \
+			--error-exitcode 9 $(PYTEST) -m gpu -rs -k "(membership or lstm_score) and not larger_than_the_grid" $(ARGS); \
 	done
 
 kernels: $(VENV)/.installed-core ## compile every CUDA kernel for sm_80, 86, 89 and 90 and hold registers, spills and stack to their budgets

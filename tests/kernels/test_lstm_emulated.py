@@ -206,25 +206,25 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str
     [
         (
             "the seed",
-            "lstm_score.cu",
+            "lstm_passes.cuh",
             "            copies_wait();\n            __syncthreads();  //",
             "            copies_wait();  //",
         ),
         (
             "the seed",
-            "lstm_score.cu",
+            "lstm_passes.cuh",
             "            copies_wait();\n            __syncthreads();  //",
             "            __syncthreads();  //",
         ),
         (
             "sixty-four units",
-            "lstm_score.cu",
+            "lstm_passes.cuh",
             "            __syncthreads();\n            copy(buffers, now);",
             "            copy(buffers, now);",
         ),
         (
             "sixty-four units",
-            "lstm_score.cu",
+            "lstm_passes.cuh",
             "            copies_wait();\n            __syncthreads();\n            return",
             "            copies_wait();\n            return",
         ),
@@ -244,3 +244,11 @@ def test_a_planted_fault_is_found(planted, case: str, source: str, old: str, new
 
     with pytest.raises(AssertionError):
         launches()
+
+
+@pytest.mark.slow
+def test_two_tiles_a_warp_give_the_same_bits(planted) -> None:
+    """The sources are written for any number of tiles, the kernels take one."""
+    by_two = planted("lstm_score.cu", "KERNEL(lstm_score_h32, 3, 32, 1,", "KERNEL(lstm_score_h32, 3, 32, 2,")
+    arrays, inputs = arrays_of("the seed"), cells_of("the seed")
+    assert_same(on_warps(arrays, inputs, by_two), on_warps(arrays, inputs))
