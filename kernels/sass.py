@@ -171,8 +171,8 @@ def objections(counted: Mapping[str, Steps], budgets: Mapping[str, Steps]) -> li
 
 def seconds(steps: Steps) -> dict[str, float]:
     """Seconds for 1e9 cells of 8 layers through one member, by what they would be bound by, at `CYCLES`."""
-    steps_of_all = 1e9 / CELLS * LAYERS
-    return {name: getattr(steps, name) * cycles * steps_of_all / (PARTITIONS * HERTZ) for name, cycles in CYCLES.items()}
+    warps = 1e9 / CELLS * LAYERS / (PARTITIONS * HERTZ)
+    return {name: getattr(steps, name) * cycles * warps for name, cycles in CYCLES.items()}
 
 
 def markdown(counted: Mapping[str, Mapping[str, Steps]], architecture: str) -> str:
