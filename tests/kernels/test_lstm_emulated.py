@@ -83,12 +83,12 @@ def assert_same(got: dict, expected: dict) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_against_the_definition(case: str) -> None:
     # Twice the units, half the weight: gates of the size that training gives.
-    arrays, inputs = arrays_of(case, min(1.0, 32 / CASES[case][2])), cells_of(case)
+    arrays, inputs = arrays_of(case, min(1.0, 32 / CASES[case][2])), cells_of(case, 130 if CASES[case][1] < 60 else 50)
     got = on_warps(arrays, inputs)
     judge(got, inputs, arrays, SCORER_HALVES)
     # A judge that sees one value everywhere would be none.
-    assert np.unique(got["prospectivity"]).size > 60
-    assert np.unique(got["anomaly"]).size > 40
+    assert np.unique(got["prospectivity"]).size > 40
+    assert np.unique(got["anomaly"]).size > 10
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if CASES[name][1] < 60])
@@ -98,7 +98,7 @@ def test_calm_ensembles_against_the_definition(case: str) -> None:
 
 
 def test_the_cases_launch_every_kernel() -> None:
-    assert {sizes_of(arrays_of(case)).kernel for case in CASES} == set(NAMES)
+    assert {sizes_of(random_arrays(*sizes[:5], features=sizes[5])).kernel for sizes in CASES.values()} == set(NAMES)
 
 
 @pytest.mark.parametrize("case", ["sizes that fill no tile", "nine features"])
