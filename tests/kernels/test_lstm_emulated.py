@@ -252,3 +252,13 @@ def test_two_tiles_a_warp_give_the_same_bits(planted) -> None:
     by_two = planted("lstm_score.cu", "KERNEL(lstm_score_h32, 3, 32, 1,", "KERNEL(lstm_score_h32, 3, 32, 2,")
     arrays, inputs = arrays_of("the seed"), cells_of("the seed")
     assert_same(on_warps(arrays, inputs, by_two), on_warps(arrays, inputs))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["sizes that fill no tile", "sixty-four units", "nine features"])
+def test_nothing_is_undefined(tmp_path: Path, capfd: pytest.CaptureFixture[str], case: str) -> None:
+    """Shifts, alignment, overflow: by UBSan."""
+    by = Emulator(build(tmp_path / "checked.so", "-fsanitize=undefined", "-g"))
+    arrays, inputs = arrays_of(case), cells_of(case, 40)
+    assert_same(on_warps(arrays, inputs, by), on_warps(arrays, inputs))
+    assert "runtime error" not in capfd.readouterr().err

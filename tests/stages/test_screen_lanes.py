@@ -102,7 +102,7 @@ def test_the_maps_of_the_fused_kernel(
             assert (actual != expected).mean() < 0.05  # much of this district lies at the edge of a quadrant
 
     assert not [line for line in screened(by_cpu, tmp_path, near) if "XLA" in line]
-    assert {name for name, *_ in card.launches} == {"lstm_score_h32"}
+    assert {name for name, *_ in card.launches} == {"lstm_score_h16"}
 
 
 def test_a_card_that_runs_out_is_told_once_and_gives_the_same_maps(
