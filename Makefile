@@ -38,11 +38,11 @@ test-gpu: $(VENV)/.installed-dev ## the tests that need an NVIDIA GPU (pip insta
 sanitize: $(VENV)/.installed-dev ## the kernels' tests under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
 	@command -v compute-sanitizer >/dev/null || { echo "compute-sanitizer is not on PATH: it comes with the CUDA" \
 		"toolkit, often in /usr/local/cuda/bin" >&2; exit 1; }
-	@set -e; for tool in memcheck racecheck initcheck synccheck; do \
-		echo "compute-sanitizer --tool $$tool"; \
-		MPMJAX_SANITIZE=1 compute-sanitizer --tool $$tool --kernel-name kns=membership_ --report-api-errors no \
-			--error-exitcode 9 $(PYTEST) -m gpu -rs -k "membership and not larger_than_the_grid" $(ARGS); \
-	done
+	@set -e; for tool in memcheck racecheck initcheck synccheck; do for kernels in membership lstm_score; do \
+		echo "compute-sanitizer --tool $$tool: $$kernels"; \
+		MPMJAX_SANITIZE=1 compute-sanitizer --tool $$tool --kernel-name kns=$${kernels}_ --report-api-errors no \
+			--error-exitcode 9 $(PYTEST) -m gpu -rs -k "$$kernels and not larger_than_the_grid" $(ARGS); \
+	done; done
 
 kernels: $(VENV)/.installed-core ## compile every CUDA kernel for sm_80, 86, 89 and 90 and hold registers, spills and stack to their budgets
 	$(BIN)/python -m mpmjax.kernels.gate $(ARGS)

@@ -18,6 +18,7 @@ typedef unsigned char uint8;
 typedef unsigned short uint16;
 typedef unsigned int uint32;
 typedef long long int64;
+typedef unsigned long long uint64;
 
 static_assert(sizeof(uint16) == 2 && sizeof(uint32) == 4 && sizeof(int64) == 8, "as in NumPy");
 
@@ -31,6 +32,8 @@ MPM_BOTH double fused(double a, double b, double c) { return __fma_rn(a, b, c); 
 MPM_BOTH double times(double a, double b) { return __dmul_rn(a, b); }
 MPM_BOTH double plus(double a, double b) { return __dadd_rn(a, b); }
 MPM_BOTH double root(double x) { return __dsqrt_rn(x); }
+MPM_BOTH float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+MPM_BOTH float root(float x) { return __fsqrt_rn(x); }
 MPM_BOTH float rounded(double x) { return __double2float_rn(x); }
 template <typename T> MPM_BOTH T fetch(const T *at) { return __ldg(at); }
 
@@ -67,6 +70,8 @@ MPM_BOTH double plus(double a, double b) {
     return sum;
 }
 MPM_BOTH double root(double x) { return __builtin_sqrt(x); }
+MPM_BOTH float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+MPM_BOTH float root(float x) { return __builtin_sqrtf(x); }
 MPM_BOTH float rounded(double x) { return (float)x; }
 template <typename T> MPM_BOTH T fetch(const T *at) { return *at; }
 

@@ -7,6 +7,8 @@ GPU is needed and no file is left behind. A budget is a comment in the source, o
 
     // budget membership_layer_f32: registers 64, stack 0, spills 0, shared 1024
 
+Where cuobjdump is, instructions are counted besides: sass.py beside this file.
+
 Exit status: 0 all kernels keep to their budgets; 1 one does not, or a compiler warned or refused, or kernels and
 budgets are not the same; 2 usage; 3 nothing was checked, because there is no nvcc.
 """
@@ -23,6 +25,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from mpmjax.kernels import sass
 
 FOLDER = Path(__file__).resolve().parent
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90")
@@ -111,13 +115,14 @@ def read_ptxas(text: str) -> tuple[dict[str, Usage], list[str]]:
     return usages, [line.strip() for line in text.splitlines() if _WARNING.search(line)]
 
 
-def compile_source(nvcc: Path, source: Path, architecture: str) -> str:
-    """What nvcc and ptxas print when they compile a `.cu` for an architecture; the cubin is thrown away.
+def compile_source(nvcc: Path, source: Path, architecture: str, cuobjdump: Path | None = None) -> tuple[str, str]:
+    """What nvcc and ptxas print when they compile a `.cu` for an architecture, and its SASS; the cubin is thrown away.
 
     Args:
         nvcc: the compiler.
         source: the `.cu`; headers are looked for beside it.
         architecture: for example sm_90.
+        cuobjdump: without it there is no SASS, "".
 
     Raises:
         GateError: it does not compile, or takes longer than `TIMEOUT_S`.
@@ -128,10 +133,13 @@ def compile_source(nvcc: Path, source: Path, architecture: str) -> str:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired as error:
             raise GateError(f"{source.name} took nvcc more than {TIMEOUT_S} s for {architecture}") from error
-    output = done.stdout + done.stderr
-    if done.returncode != 0:
-        raise GateError(f"{source.name} does not compile for {architecture}:\n{output.strip()}")
-    return output
+        output = done.stdout + done.stderr
+        if done.returncode != 0:
+            raise GateError(f"{source.name} does not compile for {architecture}:\n{output.strip()}")
+        try:
+            return output, sass.disassemble(cuobjdump, Path(folder, "cubin")) if cuobjdump else ""
+        except RuntimeError as error:
+            raise GateError(f"{source.name}, {architecture}: {error}") from error
 
 
 def objections(usages: Mapping[str, Usage], budgets: Mapping[str, Usage]) -> list[str]:
@@ -153,7 +161,11 @@ def objections(usages: Mapping[str, Usage], budgets: Mapping[str, Usage]) -> lis
 
 
 def check(
-    folder: Path, nvcc: Path, architectures: Sequence[str] = ARCHITECTURES
+    folder: Path,
+    nvcc: Path,
+    architectures: Sequence[str] = ARCHITECTURES,
+    cuobjdump: Path | None = None,
+    counted: dict[str, dict[str, sass.Steps]] | None = None,
 ) -> tuple[dict[str, dict[str, Usage]], list[str]]:
     """Compile all `.cu` of a folder for all architectures.
 
@@ -161,6 +173,8 @@ def check(
         folder: of the sources.
         nvcc: the compiler.
         architectures: for example sm_80 and sm_90.
+        cuobjdump: without it no instruction is counted.
+        counted: gets the counts, by kernel and architecture.
 
     Returns:
         usages: by kernel and architecture, of what compiled.
@@ -174,14 +188,21 @@ def check(
     for source in sources:
         for architecture in architectures:
             try:
-                budgets = read_budgets(source.read_text(encoding="utf-8"))
-                found, warnings = read_ptxas(compile_source(nvcc, source, architecture))
-            except GateError as error:
+                text = source.read_text(encoding="utf-8")
+                budgets, step_budgets = read_budgets(text), sass.read_budgets(text)
+                said, code = compile_source(nvcc, source, architecture, cuobjdump)
+                found, warnings = read_ptxas(said)
+            except (GateError, ValueError) as error:
                 wrong.append(f"{source.name}, {architecture}: {error}")
                 continue
             wrong += [f"{source.name}, {architecture}: {line}" for line in warnings + objections(found, budgets)]
             for name, usage in found.items():
                 usages.setdefault(name, {})[architecture] = usage
+            if cuobjdump is not None:
+                steps = {name: sass.count(instructions) for name, instructions in sass.read_sass(code).items()}
+                wrong += [f"{source.name}, {architecture}: {line}" for line in sass.objections(steps, step_budgets)]
+                for name, one in steps.items() if counted is not None else ():
+                    counted.setdefault(name, {})[architecture] = one
     return usages, wrong
 
 
@@ -213,15 +234,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "Install the CUDA toolkit, or say where it is: CUDA_HOME=/usr/local/cuda.\n"
         )
         return 3
-    usages, wrong = check(FOLDER, nvcc, options.arch or ARCHITECTURES)
+    architectures, counted = options.arch or ARCHITECTURES, {}
+    cuobjdump = sass.find_cuobjdump()
+    usages, wrong = check(FOLDER, nvcc, architectures, cuobjdump, counted)
     if options.table:
-        sys.stdout.write(markdown(usages))
+        sys.stdout.write(markdown(usages) + "\n" + "\n".join(sass.markdown(counted, one) for one in architectures))
+    if cuobjdump is None:
+        sys.stderr.write(
+            "Instructions were not counted: there is no cuobjdump. It comes with the CUDA toolkit, or by pip install "
+            "nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm.\n"
+        )
     for sentence in wrong:
         sys.stderr.write(f"{sentence}\n")
     if wrong:
         return 1
     if not options.table:
-        where = ", ".join(options.arch or ARCHITECTURES)
+        where = ", ".join(architectures)
         sys.stdout.write(f"{len(usages)} kernels keep to their budgets on {where}.\n")
     return 0
 

@@ -36,6 +36,11 @@ class Array(np.ndarray):
         assert values.dtype == self.dtype
         stream.put(lambda: np.copyto(self, values))
 
+    def get(self) -> np.ndarray:
+        """On the host, when the stream that is current has done what stands before it."""
+        current().synchronize()
+        return np.array(self)
+
     def __dlpack__(self, **options: Any) -> Any:
         """A reader waits for the stream that is current now, and for no other."""
         current().synchronize()

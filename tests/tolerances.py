@@ -45,6 +45,22 @@ RESAMPLING = Tolerance(
 )
 DISTANCE = Tolerance(0.0, 1e-6, "exact squared distances in float64, one root, one rounding to float32 (6e-8)")
 SCORER = Tolerance(2e-4, 0.0, "tanh and exp by polynomial in float32 through 2 L recurrent steps; ranks in [0, 1]")
+SCORER_HALVES = Tolerance(
+    8e-3,
+    0.0,
+    "weights and states of 11 bits, tanh to 2^-11, 2 L recurrent steps, then ranks by ECDFs ten times as steep as 1; "
+    "the worst cell of random ensembles is 4e-3 off (64 layers of 64 units), prospectivity of trained ones 1e-4",
+)
+SCORER_HALVES_RMS = Tolerance(
+    1.5e-3, 0.0, "of all cells of a map, for the reasons of SCORER_HALVES; the worst seen is 1e-3"
+)
+SCORER_HALVES_CALM = Tolerance(
+    3e-4, 0.0, "as SCORER_HALVES with a tenth of the weights: a wrong weight, bias or mask is ten times as far off"
+)
+FUSED_SCALARS = Tolerance(2e-6, 2e-6, "a few roundings of float32 (6e-8) of numbers in [0, 1], exp2 and log2 to 2^-21")
+TANH_11_BITS = Tolerance(0.0, 2.0**-11 + 1e-7, "as PTX promises of tanh.approx.f32: a relative error of 2^-11")
+HALVES = Tolerance(2.0**-25, 2.0**-11, "rounded to the 11 bits of float16; half a step of its subnormals")
+TWO_HALVES = Tolerance(1e-6, 2e-6, "float16 and what rounding left: 22 bits, or float32; subnormal rests hold 3e-8")
 VMAPPED_WEIGHTS = Tolerance(
     1e-4, 1e-4, "XLA sums batched products in another order than single ones, and training carries that on"
 )

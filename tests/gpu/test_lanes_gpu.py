@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fuzzy_stacks import layer_of
 from ops.screener_arrays import random_arrays, ranked
-from tolerances import SCORER, assert_close, assert_same_bits
+from tolerances import SCORER, SCORER_HALVES, assert_close, assert_same_bits
 
 from mpmjax.errors import BackendError
 from mpmjax.ops import _card
 from mpmjax.ops.gpu.lanes import Lanes
+from mpmjax.ops.gpu.lstm import refusal
 from mpmjax.ops.lstm import CHUNK, INDEX_MAPS, Scorer
 from mpmjax.ops.membership import membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
@@ -29,9 +30,10 @@ MOST = SHAPE[0] * SHAPE[1]
 Scored = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module")
-def arrays() -> dict[str, np.ndarray]:
-    return ranked(random_arrays(3, len(DTYPES), 16, 2, 4))
+@pytest.fixture(scope="module", params=[16, 65], ids=["kernel", "xla"])
+def arrays(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    """Of an ensemble that the kernel takes, and of one that it declines."""
+    return ranked(random_arrays(3, len(DTYPES), request.param, 2, 4))
 
 
 @pytest.fixture(autouse=True)
@@ -103,8 +105,10 @@ def assert_same(got: dict[int, Scored], expected: dict[int, Scored]) -> None:
 
 
 def test_near_the_backend_cpu(arrays: dict[str, np.ndarray]) -> None:
-    """Memberships by the form for the CPU; the scorer is JAX on the card, so the definition judges besides."""
-    lanes = lanes_of(arrays, 1)
+    """Memberships by the form for the CPU; scores by the definition."""
+    said: list[str] = []
+    lanes, fused = lanes_of(arrays, 1, said), refusal(arrays) is None
+    assert any("XLA scores this ensemble" in line for line in said) is not fused
     for index in range(2):
         slab = slab_of(index)
         found = membership(slab.values, plan(), slab.valid, backend="cpu")
@@ -114,8 +118,8 @@ def test_near_the_backend_cpu(arrays: dict[str, np.ndarray]) -> None:
         by_definition = Scorer(arrays, "numpy").score(found.mu[:, scored], found.valid[:, scored])
         for name in INDEX_MAPS:
             if name != "confidence":  # votes and medians fall the other way near a tie
-                assert_close(scores[name], by_definition[name], SCORER)
-        assert (scores["groups"] == by_definition["groups"]).mean() > 0.999
+                assert_close(scores[name], by_definition[name], SCORER_HALVES if fused else SCORER)
+        assert (scores["groups"] == by_definition["groups"]).mean() > (0.99 if fused else 0.999)
 
 
 @pytest.mark.parametrize("threads", [2, 3])
@@ -129,10 +133,10 @@ def test_a_pool_that_is_too_small_changes_no_byte(cupy: Any, arrays: dict[str, n
     lanes = lanes_of(arrays, 2, said)
     _card.release()
     pool = cupy.get_default_memory_pool()
-    cell = sum(np.dtype(dtype).itemsize + 6 for dtype in DTYPES)
+    cell = sum(np.dtype(dtype).itemsize + 6 for dtype in DTYPES) + (39 if refusal(arrays) is None else 0)
     pool.set_limit(size=pool.used_bytes() + 5 * CHUNK * cell)
     assert_same(through_a_pass(lanes, 2), expected)
-    assert len(said) == 1
+    assert len([line for line in said if "ran out of memory" in line]) == 1
     assert lanes._batches is not None
     assert CHUNK <= lanes._batches.cells < MOST // 2
 

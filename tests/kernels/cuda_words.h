@@ -12,26 +12,12 @@
 #include <thread>
 #include <vector>
 
-#define __global__
-#define __shared__ static
-#define __launch_bounds__(...)
-
-struct alignas(8) uint2 {
-    unsigned int x, y;
-};
-struct alignas(16) uint4 {
-    unsigned int x, y, z, w;
-};
-struct Place {
-    unsigned int x = 0, y = 0, z = 0;
-};
+#include "vector_words.h"
 
 static thread_local Place threadIdx, blockIdx;
 static Place blockDim, gridDim;
 static pthread_barrier_t barriers[2];
 static thread_local unsigned int rounds;
-
-template <typename T> T __ldg(const T *at) { return *at; }
 
 inline void __syncthreads() { pthread_barrier_wait(&barriers[rounds++ % 2]); }
 

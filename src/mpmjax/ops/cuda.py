@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,24 @@ THREADS = 256
 CELLS_A_THREAD = 4
 _BLOCKS_A_PROCESSOR = 8
 """2048 threads, as many as a multiprocessor of any architecture holds: beyond that, blocks stride over the cells."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a kernel is launched.
+
+    Attributes:
+        threads: of a block.
+        cells: that a block takes at a time.
+        blocks_a_processor: at most; a kernel strides over what is left.
+    """
+
+    threads: int = THREADS
+    cells: int = THREADS * CELLS_A_THREAD
+    blocks_a_processor: int = _BLOCKS_A_PROCESSOR
+
+
+_CELLWISE = Grid()
 
 _OLDEST = (8, 0)
 
@@ -214,7 +233,7 @@ def _module(op: str, device: int) -> Any:
     return module
 
 
-def launch(kernel: Any, cells: int, arguments: Sequence[Any]) -> None:
+def launch(kernel: Any, cells: int, arguments: Sequence[Any], grid: Grid = _CELLWISE) -> None:
     """Start a kernel over `cells` cells on CuPy's current stream; returns at once.
 
     Args:
@@ -222,6 +241,7 @@ def launch(kernel: Any, cells: int, arguments: Sequence[Any]) -> None:
         cells: > 0, which sets the grid.
         arguments: in the kernel's order: CuPy arrays and None for pointers, NumPy scalars of the very type that the
             kernel declares for everything else. Python numbers are refused: their width would be a guess.
+        grid: as the kernel's header says.
 
     Raises:
         TypeError: an argument is of another kind.
@@ -233,12 +253,13 @@ def launch(kernel: Any, cells: int, arguments: Sequence[Any]) -> None:
             raise TypeError(f"argument {place} of a kernel is of type {kind}, not an array, a NumPy scalar or None")
     # A pointer is 8 bytes of zero where there is nothing to point to: CuPy's own None means no argument at all.
     ready = tuple(np.uint64(0) if argument is None else argument for argument in arguments)
-    kernel((blocks(cells, _processors(int(cupy.cuda.runtime.getDevice()))),), (THREADS,), ready)
+    count = blocks(cells, _processors(int(cupy.cuda.runtime.getDevice())), grid)
+    kernel((count,), (grid.threads,), ready)
 
 
-def blocks(cells: int, processors: int) -> int:
-    """How many blocks take `cells` cells on a card of so many multiprocessors: enough, but no more than fit at once."""
-    return max(1, min(-(-cells // (THREADS * CELLS_A_THREAD)), _BLOCKS_A_PROCESSOR * processors))
+def blocks(cells: int, processors: int, grid: Grid = _CELLWISE) -> int:
+    """How many blocks take `cells` cells on a card of so many multiprocessors: enough, but no more than `grid` says."""
+    return max(1, min(-(-cells // grid.cells), grid.blocks_a_processor * processors))
 
 
 @functools.cache

@@ -1,16 +1,22 @@
 """Scores of slabs on an NVIDIA card, several slabs at a time: each thread that computes has a stream, its lane.
 
+    slot, pinned -- copies --> raw values -- kernel --> memberships -- kernel --> scores --> host
+    \\_________________________________ the lane's stream __________________________________/
+
+An ensemble that the second kernel declines (gpu/lstm.py; the reason is said) is scored by XLA:
+
     slot, pinned -- copies --> raw values -- kernel --> memberships ... DLPack ... chunks, scored by XLA --> host
     \\_______________________ the lane's stream ______________________/            \\__ XLA's stream __/
 
-While XLA scores the batch of one lane, the other copies its next one and makes its memberships. Three promises:
+While the batch of one lane is scored, the other copies its next one. Three promises:
 
 * A slab may be written over when `compute` returns, and not before: copies from pinned memory go on after the call that
   starts them.
 * Memberships go to JAX inside the lane's stream, which makes XLA wait for the kernel, and are held until XLA has read
   them: CuPy's pool would give their memory to the lane's next batch.
-* Cells are scored in whole padded chunks of ops/lstm.py by the program that scores them anywhere else. So neither the
-  number of lanes nor that of cells at a time, halved or not, is seen in a bit of the maps.
+* XLA scores whole padded chunks of ops/lstm.py by the program that scores them anywhere else, and the kernel gives a
+  cell the same bits in any launch. So neither the number of lanes nor that of cells at a time, halved or not, is seen
+  in a bit of the maps.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from mpmjax.ops import _card, cuda
+from mpmjax.ops.gpu.lstm import Fused, refusal
 from mpmjax.ops.gpu.membership import kernel_name, membership, uploaded
 from mpmjax.ops.gpu.room import IN_FLIGHT, cells_at_a_time, need_of, too_full
 from mpmjax.ops.gpu.turns import Batches
@@ -42,7 +49,7 @@ class Lanes:
         plan: of the slabs' layers.
         arrays: a Screener's, as reference/lstm.py documents them.
         min_coverage: share of layers that a cell must have to be scored.
-        say: gets a sentence when there is less memory than was reckoned with.
+        say: gets a sentence when there is less memory than was reckoned with, and when the kernel declines.
 
     Raises:
         BackendError: CUDA cannot be used, or JAX does not share the card.
@@ -58,7 +65,10 @@ class Lanes:
         cuda.array_module()
         _card.share()
         self._plan, self._arrays, self._min_coverage, self._say = plan, arrays, min_coverage, say
-        self._scorer = Xla(arrays)
+        why = refusal(arrays)
+        if why is not None:
+            say(f"XLA scores this ensemble on the card, which is slower than the kernel made for it: {why}.")
+        self._scorer: Fused | Xla = Fused(arrays) if why is None else Xla(arrays)
         self._own = threading.local()
         self._batches: Batches | None = None
 
@@ -77,8 +87,10 @@ class Lanes:
             MemoryLimitError: not even one chunk a thread fits.
             BackendError: the kernel does not compile.
         """
-        need = need_of(self._plan.dtypes, self._arrays)
+        need = need_of(self._plan.dtypes, self._arrays, isinstance(self._scorer, Fused))
         cuda.load("membership", kernel_name("float32", "layer", None, True))
+        if isinstance(self._scorer, Fused):
+            self._scorer.prepare()
         uploaded(self._plan)
         free = _card.free()
         cells = cells_at_a_time(free, need, threads, most_cells)
@@ -141,6 +153,9 @@ class Lanes:
         return mu, valid, given, *raw
 
     def _scored(self, buffers: tuple[Any, ...], places: np.ndarray, holder: Holder) -> list[np.ndarray]:
+        """Called within the lane's stream; done with the buffers when it returns."""
+        if isinstance(self._scorer, Fused):
+            return [part.get() for part in self._scorer.launch(buffers[0], buffers[1], places.astype(np.int32))]
         mu, valid = to_jax(buffers[0]), to_jax(buffers[1])
         parts: list[list[Any]] = []
         for start in range(0, len(places), CHUNK):

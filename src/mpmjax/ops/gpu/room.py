@@ -72,10 +72,26 @@ class Need:
         return lanes * cells * sum(self.copied().values()), lanes * held + self.weights
 
 
-def need_of(dtypes: Sequence[np.dtype], arrays: Mapping[str, np.ndarray]) -> Need:
-    """Of layers in these dtypes and a Screener's arrays (reference/lstm.py)."""
+class FusedNeed(Need):
+    """Where the kernel scores (gpu/lstm.py): all is CuPy's, there are no chunks, and scores need no scratch."""
+
+    def copied(self) -> dict[str, int]:
+        return {**super().copied(), "place": 4, **super().scored()}
+
+    def scored(self) -> dict[str, int]:
+        return {}
+
+    def queued(self) -> dict[str, int]:
+        return {}
+
+    def scratch(self) -> dict[str, int]:
+        return {}
+
+
+def need_of(dtypes: Sequence[np.dtype], arrays: Mapping[str, np.ndarray], fused: bool = False) -> Need:
+    """Of layers in these dtypes and a Screener's arrays (reference/lstm.py), scored by XLA or by the kernel."""
     members, groups, latent = arrays["group_mean"].shape
-    return Need(
+    return (FusedNeed if fused else Need)(
         raw=sum(np.dtype(dtype).itemsize for dtype in dtypes),
         layers=len(dtypes),
         members=members,
@@ -97,7 +113,8 @@ def cells_at_a_time(free: int, need: Need, lanes: int, most: int) -> int:
     """
     copied, scored = lanes * sum(need.copied().values()), lanes * sum(need.scored().values())
     fixed = need.batch(0, lanes)[1]
-    cells = min(int(FILL * CUPY_SHARE * free) // copied, (int(FILL * XLA_SHARE * free) - fixed) // scored)
+    for_xla = int(FILL * XLA_SHARE * free) - fixed
+    cells = min(int(FILL * CUPY_SHARE * free) // copied, for_xla // scored if scored or for_xla < 0 else most + CHUNK)
     if cells < CHUNK:
         raise MemoryLimitError(too_full(free, need, lanes))
     return min(cells // CHUNK, -(-most // CHUNK)) * CHUNK
