@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from feature_reference import score_features
 from ops.screener_arrays import random_arrays, random_cells, ranked
 from tolerances import SCORER_HALVES, SCORER_HALVES_CALM, SCORER_HALVES_RMS, Tolerance, assert_close, assert_same_bits
 from warp_emulator import NAMES, emulator
@@ -16,6 +15,7 @@ from mpmjax.ops import cuda
 from mpmjax.ops.gpu.fragments import sizes_of
 from mpmjax.ops.gpu.lstm import GRID, Fused
 from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.reference.lstm import score
 
 pytestmark = pytest.mark.gpu
 
@@ -64,7 +64,7 @@ def on_card(cupy: Any, fused: Fused, inputs: Inputs, cells: np.ndarray | None = 
 
 def judge(got: dict[str, np.ndarray], inputs: Inputs, arrays: dict[str, np.ndarray], tolerance: Tolerance) -> None:
     mu, valid = inputs
-    expected = score_features(np.where(valid[..., None], mu, 0.0), valid, arrays)
+    expected = score(np.where(valid[..., None], mu, 0.0), valid, arrays)
     for name in INDEX_MAPS:
         assert_close(got[name], expected[name], tolerance)
         assert_close(np.sqrt(np.mean((got[name] - expected[name]) ** 2)), np.zeros(()), SCORER_HALVES_RMS)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from feature_reference import score_features
 from ops.screener_arrays import random_arrays, random_cells, ranked
 from tolerances import SCORER_HALVES, SCORER_HALVES_CALM, SCORER_HALVES_RMS, Tolerance, assert_close, assert_same_bits
 from warp_emulator import KERNELS, NAMES, Emulator, build, emulator
 
 from mpmjax.ops.gpu.fragments import sizes_of
 from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.reference.lstm import score
 
 CASES = {
     # members, layers, hidden, latent, groups, features
@@ -65,7 +65,7 @@ def on_warps(arrays: dict[str, np.ndarray], inputs: Inputs, by: Emulator | None 
 
 def judge(got: dict, inputs: Inputs, arrays: dict[str, np.ndarray], tolerance: Tolerance) -> None:
     mu, valid = inputs
-    expected = score_features(np.where(valid[..., None], mu, 0.0), valid, arrays)
+    expected = score(np.where(valid[..., None], mu, 0.0), valid, arrays)
     for name in INDEX_MAPS:
         assert_close(got[name], expected[name], tolerance)
         rms = np.sqrt(np.mean((got[name] - expected[name]) ** 2))

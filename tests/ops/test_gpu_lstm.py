@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from fake_cupy import Array, Card, current
 from fake_kernels import installed, ramp_plan
-from feature_reference import score_features
 from ops.screener_arrays import random_arrays, random_cells, ranked
 from tolerances import SCORER_HALVES, assert_close, assert_same_bits
 from warp_emulator import emulator
@@ -24,6 +23,7 @@ from mpmjax.ops.gpu.lstm import Fused, refusal
 from mpmjax.ops.gpu.room import FusedNeed, cells_at_a_time, need_of
 from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS
 from mpmjax.ops.membership import membership
+from mpmjax.reference.lstm import score
 from mpmjax.stream.engine import Pass, Threads
 from mpmjax.stream.ring import Ring, Slot
 from mpmjax.types import Layer, Slab, Tile
@@ -50,7 +50,7 @@ def test_it_scores_what_is_asked_for(card: Card) -> None:
     x, present = random_cells(300, LAYERS)
     cells = np.random.default_rng(0).integers(0, 300, 77).astype(np.int32)
     maps, classes, there = (part.get() for part in Fused(ARRAYS).launch(*sent(card, x.T, present.T), cells))
-    expected = score_features(x[cells][..., None], present[cells], ARRAYS)
+    expected = score(x[cells][..., None], present[cells], ARRAYS)
     for name, values in zip(INDEX_MAPS, maps, strict=True):
         assert_close(values, expected[name], SCORER_HALVES)
     for name, values in zip(CLASS_MAPS, classes, strict=True):
@@ -66,7 +66,7 @@ def test_features_of_a_step(card: Card) -> None:
     mu = np.random.default_rng(1).uniform(size=(40, LAYERS, 5)).astype(np.float32)
     cells = np.arange(40, dtype=np.int32)
     maps, _, _ = Fused(arrays).launch(*sent(card, mu.transpose(1, 2, 0), present.T), cells)
-    expected = score_features(mu, present, arrays)
+    expected = score(mu, present, arrays)
     assert_close(maps.get()[0], expected["prospectivity"], SCORER_HALVES)
     with pytest.raises(ValueError, match=r"float32 \[3, 5\] and cells, got float32 of shape \(3, 40\)"):
         Fused(arrays).launch(*sent(card, x.T, present.T), cells)
