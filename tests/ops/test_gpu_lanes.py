@@ -36,7 +36,7 @@ SHAPE = 96, 128
 
 ARRAYS = random_arrays(2, LAYERS, 8, 1, 3)
 PLAN = ramp_plan(LAYERS)
-SCORER = Scorer(ARRAYS)
+SCORER = Scorer(ARRAYS, "jax")
 
 Scored = tuple[np.ndarray, dict[str, np.ndarray]]
 

@@ -26,16 +26,16 @@ from mpmjax.stream.ring import Ring
 
 
 @pytest.fixture(scope="module")
-def by_cpu(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def by_jax(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     folder = tmp_path_factory.mktemp("lanes")
-    done = Finished(make_mixed_district(folder / "district", stream={"tile": 64}), folder / "cpu")
+    done = Finished(make_mixed_district(folder / "district", stream={"tile": 64, "backend": "jax"}), folder / "jax")
     pipeline.run(done.project, done.output)
     return done
 
 
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Card]:
-    """A card whose kernel is the form for the CPU: it knows all dtypes, and how late a card is."""
+    """A card whose kernel is the form in JAX: it knows all dtypes, and how late a card is."""
     monkeypatch.setenv(_card.PREALLOCATE, "false")
     monkeypatch.setenv(_card.FRACTIONS[0], "0.4")
     monkeypatch.setattr(_card, "_require_jax", lambda: None)
@@ -46,33 +46,33 @@ def card(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Card]:
 
             def kernel() -> None:
                 host = [array.view(np.ndarray) for array in raw]
-                mu[...], valid[...], _ = membership(host, plan, given.view(np.ndarray), backend="cpu")
+                mu[...], valid[...], _ = membership(host, plan, given.view(np.ndarray), backend="jax")
 
             current().put(kernel)
             return mu, valid, None
 
         monkeypatch.setattr(lanes, "membership", late)
-        # The kernel has bits of its own; XLA gives those of the backend cpu.
+        # The kernel has bits of its own; XLA gives those of the backend jax.
         monkeypatch.setattr(lanes, "refusal", lambda arrays: "this test compares bits")
         yield card
 
 
-def screened(by_cpu: Finished, folder: Path, same: Callable = assert_same_bits, **stream: Any) -> list[str]:
+def screened(by_jax: Finished, folder: Path, same: Callable = assert_same_bits, **stream: Any) -> list[str]:
     said: list[str] = []
     project = make_mixed_district(folder / "district", stream={"tile": 64, "backend": "cuda", **stream})
-    pipeline.screen(project, by_cpu.output, folder / "out", say=said.append)
+    pipeline.screen(project, by_jax.output, folder / "out", say=said.append)
     for product in PRODUCTS:
         name = f"{product.name}.tif"
-        same(read(folder / "out" / name), read(by_cpu.output / name))
+        same(read(folder / "out" / name), read(by_jax.output / name))
     return said
 
 
-def test_the_maps_of_the_backend_cpu(
-    by_cpu: Finished, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_maps_of_the_backend_jax(
+    by_jax: Finished, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
     monkeypatch.setattr(lanes.Lanes, "prepare", _watched(lanes.Lanes.prepare, asked))
-    screened(by_cpu, tmp_path, workers=3)
+    screened(by_jax, tmp_path, workers=3)
     assert asked == [2]  # whatever the workers, who read and write
     assert len(card.pinned) == 3 + 2
     assert card.pool.limit == int(_card.CUPY_SHARE * card.free)
@@ -88,7 +88,7 @@ def _watched(prepare: Any, asked: list[int]) -> Any:
 
 @pytest.mark.slow
 def test_the_maps_of_the_fused_kernel(
-    by_cpu: Finished, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    by_jax: Finished, card: Card, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the kernel's own source on emulated warps."""
     monkeypatch.setattr(lanes, "refusal", lambda arrays: None)
@@ -101,27 +101,27 @@ def test_the_maps_of_the_fused_kernel(
         else:
             assert (actual != expected).mean() < 0.05  # much of this district lies at the edge of a quadrant
 
-    assert not [line for line in screened(by_cpu, tmp_path, near) if "XLA" in line]
+    assert not [line for line in screened(by_jax, tmp_path, near) if "XLA" in line]
     assert {name for name, *_ in card.launches} == {"lstm_score_h16"}
 
 
 def test_a_card_that_runs_out_is_told_once_and_gives_the_same_maps(
-    by_cpu: Finished, card: Card, tmp_path: Path
+    by_jax: Finished, card: Card, tmp_path: Path
 ) -> None:
     card.pool.fail = frozenset({4, 30, 31})
-    told = [line for line in screened(by_cpu, tmp_path) if "ran out of memory" in line]
+    told = [line for line in screened(by_jax, tmp_path) if "ran out of memory" in line]
     assert len(told) == 1
     assert "8,192 cells at a time" in told[0]  # half of the largest tile, which is a block of a file
 
 
-def test_a_card_that_is_taken_ends_the_pass_before_it_begins(by_cpu: Finished, card: Card, tmp_path: Path) -> None:
+def test_a_card_that_is_taken_ends_the_pass_before_it_begins(by_jax: Finished, card: Card, tmp_path: Path) -> None:
     card.free = 1 << 20
     with pytest.raises(MemoryLimitError, match="1 MiB are free") as caught:
-        screened(by_cpu, tmp_path)
+        screened(by_jax, tmp_path)
     assert caught.value.exit_status == 5
 
 
-def test_other_backends_know_no_card(by_cpu: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_backends_know_no_card(by_jax: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds: list[str] = []
 
     def ring(*arguments: Any) -> Ring:
@@ -129,5 +129,5 @@ def test_other_backends_know_no_card(by_cpu: Finished, tmp_path: Path, monkeypat
         return Ring(*arguments)
 
     monkeypatch.setattr(screen, "Ring", ring)
-    screened(by_cpu, tmp_path, backend="cpu")
-    assert kinds == ["HostLanes.allocate"]
+    screened(by_jax, tmp_path, lambda ours, theirs: None, backend="cpu")
+    assert kinds == ["FusedLanes.allocate"]
