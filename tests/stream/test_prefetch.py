@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mpmjax.stream.prefetch import ordered_map, worker_count
+from mpmjax.stream.prefetch import ordered_map, unordered_map, worker_count
 
 
 class Watch:
@@ -174,3 +174,32 @@ def test_nested_use_does_not_lock_up() -> None:
 def test_workers_asked_for_or_the_cores_of_this_process() -> None:
     assert worker_count(7) == 7
     assert worker_count(None) == len(os.sched_getaffinity(0))
+
+
+def test_as_finished_no_worker_waits_for_the_slowest() -> None:
+    """The first item ends last, and all others pass it."""
+    others = threading.Semaphore(0)
+
+    def work(item: int) -> int:
+        if item:
+            others.release()
+            return item
+        for _ in range(5):
+            assert others.acquire(timeout=10), "the other worker stood still"
+        return item
+
+    assert list(unordered_map(work, range(6), 2)) == [1, 2, 3, 4, 5, 0]
+
+
+def test_as_finished_the_first_exception_drops_what_has_not_started() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 1:
+            raise ValueError("the second item")
+        return item
+
+    with pytest.raises(ValueError, match="the second item"):
+        list(unordered_map(work, range(1000), 1))
+    assert len(begun) < 1000

@@ -1,4 +1,4 @@
-"""Ordered work on many threads with a bounded number of items under way.
+"""Work on many threads: in order, with a bounded number of items under way, or as it is finished.
 
 Reading, computing and encoding let go of the GIL, so threads overlap them; the bound keeps the memory flat and the
 order makes every consumer deterministic.
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -41,4 +41,20 @@ def ordered_map(
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
+                future.cancel()
+
+
+def unordered_map(work: Callable[[Item], Result], items: Sequence[Item], workers: int) -> Iterator[Result]:
+    """Yield `work(item)` as each is finished, begun in the order of `items`: for few results that take little memory,
+    where no worker should wait for the slowest item.
+
+    The first exception is raised; what has not started is then dropped.
+    """
+    with ThreadPoolExecutor(workers, thread_name_prefix="mpmjax") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
                 future.cancel()

@@ -19,7 +19,7 @@ from mpmjax.products import Product
 from mpmjax.stream.layerfile import window_of
 from mpmjax.stream.manifest import TileRow
 from mpmjax.stream.mosaic import build_cog, join_tiles, lost, publish_cog
-from mpmjax.stream.prefetch import ordered_map
+from mpmjax.stream.prefetch import ordered_map, unordered_map
 from mpmjax.stream.tilestore import TileStore, crc
 from mpmjax.stream.workfolder import WorkFolder, whole
 from mpmjax.types import Grid, Tile
@@ -98,7 +98,7 @@ class TiledMaps:
             crcs = (self.rows[tile.index].crcs[place] for tile in self._tiles)
             return publish_cog(temporary, self._work.output / temporary.name, self._tiles, crcs)
 
-        for path in ordered_map(build, products, workers, ahead=0):
+        for path in unordered_map(build, products, workers):
             self._work.add_files(path)
         self.store.remove()
 
