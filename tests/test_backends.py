@@ -55,7 +55,7 @@ def test_a_backend_that_is_named_and_absent_ends_the_run_before_it_begins(tmp_pa
 def test_check_tells_every_backend_and_why_one_is_refused(tmp_path: Path) -> None:
     project = make_mixed_district(tmp_path / "district")
     lines = check(load_project(project)).lines
-    start = lines.index("memberships: [stream] backend = 'auto'")
+    start = lines.index("memberships and scores: [stream] backend = 'auto'")
     told = " ".join(" ".join(lines[start + 1 :]).split())
     places = [told.index(f"{one.name} {'no' if one.refusal else 'could'}") for one in survey()[1:]]
     assert told.startswith("cpu used ")

@@ -125,7 +125,8 @@ class StreamSection(Section):
     workers: Annotated[int, Field(ge=1, le=256)] | None = None
     max_memory: str = "4GiB"
     backend: Literal["auto", "cpu", "cuda", "jax", "numpy"] = Field(
-        default="auto", description="what computes memberships; one that is named and cannot be used is an error"
+        default="auto",
+        description="what computes memberships and scores; one that is named and cannot be used is an error",
     )
     on_error: Literal["stop", "nodata"] = Field(
         default="stop", description="blocks of a raster that cannot be decoded: stop, or count them as missing"

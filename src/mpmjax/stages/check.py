@@ -109,12 +109,12 @@ def check(project: Project) -> Findings:
 
 
 def _backends(look: _Look) -> list[str]:
-    """What could compute the memberships here, what will, and why nothing else."""
+    """What could compute memberships and scores here, what will, and why nothing else."""
     with look.going_on():
         require(look.project.stream.backend)
     asked = look.project.stream.backend
     used = DEFAULT if asked == "auto" else asked
-    lines = [f"memberships: [stream] backend = {asked!r}"]
+    lines = [f"memberships and scores: [stream] backend = {asked!r}"]
     for one in survey():
         mark = "used" if one.name == used and not one.refusal else "no" if one.refusal else "could"
         told = f"  {one.name:<6} {mark:<6} {one.refusal or one.what}"
