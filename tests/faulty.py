@@ -41,10 +41,10 @@ PHASES: Mapping[str, tuple[str, str] | None] = {"tiles": None, "maps": ("cog", "
 HERE = Path(__file__).parent
 
 
-def make_small_district(folder: Path) -> Path:
+def make_small_district(folder: Path, side: int) -> Path:
     """A district whose sources are cut as the tiles are."""
     stream = {"tile": TILE, "workers": WORKERS, "backend": "numpy"}
-    project = make_district(folder, shape=(SIDE, SIDE), mask=False, occurrences=False, stream=stream)
+    project = make_district(folder, shape=(side, side), mask=False, occurrences=False, stream=stream)
     for path in folder.glob("*.tif"):
         with rasterio.open(path) as source:
             profile, values = source.profile, source.read()
@@ -151,15 +151,15 @@ class Bench:
         seconds: that an undisturbed run took last.
     """
 
-    def __init__(self, folder: Path, preload: Path | None = None) -> None:
+    def __init__(self, folder: Path, preload: Path | None = None, side: int = SIDE) -> None:
         self.folder = folder
-        self.project = make_small_district(folder / "district")
+        self.project = make_small_district(folder / "district", side)
         self.screener = make_screener(folder / "screener", folder / "district")
         self.server = Server(folder, preload)
         reference = folder / "whole"
         stopped = self.tiled("stopped")
         self.tiles = {path.name: sha256(path) for path in (stopped / SCRATCH / "tiles").glob("*.tile")}
-        assert len(self.tiles) == TILES
+        assert len(self.tiles) == (side // TILE) ** 2
         shutil.rmtree(stopped)
         self.seconds = self.screen(reference).seconds
         self.whole = digests(reference)
@@ -265,9 +265,9 @@ def quick_folder() -> Path:
 
 
 @contextmanager
-def bench(preload: Path | None = None) -> Iterator[Bench]:
+def bench(preload: Path | None = None, side: int = SIDE) -> Iterator[Bench]:
     folder = quick_folder()
-    made = Bench(folder, preload)
+    made = Bench(folder, preload, side)
     try:
         yield made
     finally:

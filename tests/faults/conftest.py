@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty import Bench, bench
+from faulty import TILE, Bench, bench
 
 SHIM = Path(__file__).parent / "shim.c"
+FEW = 2 * TILE
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +21,15 @@ def calm() -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="session")
-def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """With shim.c before the C library of all children."""
+def few() -> Iterator[Bench]:
+    """With four tiles, so that every single step of a run can be tried."""
+    with bench(side=FEW) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """shim.c, compiled."""
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler: the calls that fail are made by a small library")
@@ -30,7 +38,20 @@ def failing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     built = subprocess.run(command, capture_output=True, text=True, check=False)
     if built.returncode:
         pytest.skip(f"the library of failing calls does not compile here: {built.stderr[:300]}")
-    with bench(library) as made:
+    return library
+
+
+@pytest.fixture(scope="session")
+def failing(shim: Path) -> Iterator[Bench]:
+    """With shim.c before the C library of all children."""
+    with bench(shim) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def few_failing(shim: Path) -> Iterator[Bench]:
+    """The same with four tiles."""
+    with bench(shim, side=FEW) as made:
         yield made
 
 

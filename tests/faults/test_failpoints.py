@@ -14,9 +14,6 @@ from faulty import PHASES, Bench
 Step = tuple[str, str]
 """Name and place, as in fault_points.py."""
 
-SPREAD = 4
-"""Of a step that is taken once a tile, a mosaic or a map, all of them alike, so many calls are tried."""
-
 
 def steps(bench: Bench, output: Path) -> dict[Step, int]:
     """How often a run takes each step."""
@@ -25,11 +22,6 @@ def steps(bench: Bench, output: Path) -> dict[Step, int]:
     bench.require_same(output)
     shutil.rmtree(output)
     return {(name, place): calls for name, place, calls in json.loads(count.read_text())}
-
-
-def spread(calls: int, most: int = SPREAD) -> list[int]:
-    """At most so many of the numbers 1 to `calls`, the first and the last among them."""
-    return sorted({1 + round(at * (calls - 1) / max(1, most - 1)) for at in range(most)}) if calls else []
 
 
 def kill_at(bench: Bench, phase: str, step: Step, number: int) -> bool:
@@ -62,14 +54,13 @@ def test_five_failpoints(calm: Bench) -> None:
 
 @pytest.mark.faults
 @pytest.mark.parametrize("phase", PHASES)
-def test_before_each_step(calm: Bench, phase: str) -> None:
-    """Every single call from the targets on, where each is on another file; of those on tiles and maps some."""
+def test_before_each_step(few: Bench, phase: str) -> None:
+    """Every single call of a run of four tiles."""
     after = [*PHASES, None][[*PHASES].index(phase) + 1]
-    later = steps(calm, calm.begin(after, "counted")) if after else {}
+    later = steps(few, few.begin(after, "counted")) if after else {}
     died: Counter[Step] = Counter()
-    for step, calls in steps(calm, calm.begin(phase, "counted")).items():
-        own = calls - later.get(step, 0)
-        for number in range(1, own + 1) if phase == "targets" else spread(own):
-            died[step] += kill_at(calm, phase, step, number)
+    for step, calls in steps(few, few.begin(phase, "counted")).items():
+        for number in range(1, calls - later.get(step, 0) + 1):
+            died[step] += kill_at(few, phase, step, number)
     show(died)
     assert {name for name, _ in died} >= {"fsync", "replace", "half", "write", "open", "row", "row to commit"}

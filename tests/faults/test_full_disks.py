@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from districts import write_raster
-from faulty import PHASES, Bench, Ended, sha256
+from faulty import Bench, Ended, sha256
 
 SIZES = 40
 SPREAD = 12
@@ -24,15 +24,11 @@ SPREAD = 12
 
 DISK = 4
 
-EVERY = (
-    "/anomaly.tif", "/groups.tif", "/classes.", "/ranks.work", "/inside.work", "/.targets", "/targets.gpkg",
-    "/.anomaly.qml", "/anomaly.qml", "/report.html", "/.report", "/run.json", "/.run.", "/project.toml", "/.project",
-    "/.screener", "/screener.", "/evidence", "/log.jsonl", "/lock",
-)  # fmt: skip
-"""Files of which every single call is made to fail: each kind once."""
-
 SOME = (".tile", ".vrt", "manifest.sqlite", ".qml", "")
-"""Of these, and of all calls together, some calls."""
+"""Of files with this in their path, and of all calls together, some calls are made to fail in a run of 64 tiles."""
+
+PARTS = 4
+"""In so many tests every call of a run of four tiles is made to fail, so that cores can share them."""
 
 
 class Tally:
@@ -215,16 +211,14 @@ def fail(tally: Tally, phase: str, match: str, number: int, error: int, once: bo
 
 
 @pytest.mark.faults
-def test_each_call_that_writes_fails(failing: Bench) -> None:
-    """EIO, once, at every call on one file of each kind; in a run that begins as late as it comes to that file."""
-    tally, paths = Tally(failing), {phase: written(failing, failing.begin(phase, "counted")) for phase in PHASES}
-    for match in EVERY:
-        calls = {phase: sum(match in path for path in paths[phase]) for phase in PHASES}
-        assert calls["tiles"], f"nothing is written to {match}"
-        late = [phase for phase in PHASES if calls[phase] >= calls["tiles"]][-1]
-        for number in range(1, calls[late] + 1):
-            fail(tally, late, match, number, errno.EIO, once=True)
-    tally.show(f"EIO at {tally.tried} single calls, every one on {len(EVERY)} kinds of file")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_call_that_writes_fails(few_failing: Bench, part: int) -> None:
+    """EIO, once, at the n-th call of a run, for every n until it succeeds."""
+    tally = Tally(few_failing)
+    calls = len(written(few_failing, few_failing.folder / "counted"))
+    for number in range(1 + part, calls + 1, PARTS):
+        fail(tally, "tiles", "", number, errno.EIO, once=True)
+    tally.show(f"EIO at {tally.tried} of {calls} calls")
 
 
 @pytest.mark.faults

@@ -8,6 +8,7 @@ import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,7 +173,7 @@ def _exp2(typing_context, values):
     return types.void(values), generate
 
 
-_exp2_in_place = intrinsic(_exp2)
+_exp2_in_place: Any = intrinsic(_exp2)
 
 
 @njit
