@@ -122,23 +122,28 @@ class Cpu:
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _fill(places, block, x, valid, start):
-    """Cells from `start` on to the block; where there are no more, cells without a layer."""
+    """Cells from `start` on to the block; where there are no more, cells without a layer. Returns how many there are.
+
+    By slices, of which LLVM knows that no index is negative: else it makes no vectors of these loops.
+    """
     layers, features, cells = x.shape
     size = min(BLOCK, cells - start)
-    for i in range(BLOCK):
-        block[places.counts + i] = 0.0
+    counts = block[places.counts : places.counts + BLOCK]
+    counts[:] = 0.0
     for layer in range(layers):
-        mask = places.mask + layer * BLOCK
+        there = valid[layer, start : start + size]
+        mask = block[places.mask + layer * BLOCK :][:BLOCK]
+        for i in range(size):
+            mask[i] = np.float32(there[i])
+        mask[size:] = 0.0
         for i in range(BLOCK):
-            there = i < size and valid[layer, start + min(i, size - 1)]
-            block[mask + i] = there
-            block[places.counts + i] += there
+            counts[i] += mask[i]
         for feature in range(features):
-            place = places.x + (layer * features + feature) * BLOCK
+            values = x[layer, feature, start : start + size]
+            target = block[places.x + (layer * features + feature) * BLOCK :][:BLOCK]
             for i in range(size):
-                block[place + i] = x[layer, feature, start + i] if valid[layer, start + i] else np.float32(0.0)
-            for i in range(size, BLOCK):
-                block[place + i] = 0.0
+                target[i] = values[i] if there[i] else np.float32(0.0)
+            target[size:] = 0.0
     return size
 
 
@@ -162,13 +167,13 @@ def _reconstruct(program, arrays, places, block, x, valid, z, e):
         for member in range(z.shape[0]):
             program(arrays, places, block, member)
             for j in range(z.shape[1]):
-                for i in range(size):
-                    z[member, j, start + i] = block[places.latent + j * BLOCK + i]
+                z[member, j, start : start + size] = block[places.latent + j * BLOCK :][:size]
             for layer in range(layers):
-                mine, out = places.x + layer * features * BLOCK, places.out + layer * BLOCK
-                mask = places.mask + layer * BLOCK
+                mine = block[places.x + layer * features * BLOCK :][:size]
+                out, mask = block[places.out + layer * BLOCK :][:size], block[places.mask + layer * BLOCK :][:size]
+                residual = e[member, layer, start : start + size]
                 for i in range(size):
-                    e[member, layer, start + i] = (block[mine + i] - block[out + i]) * block[mask + i]
+                    residual[i] = (mine[i] - out[i]) * mask[i]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
