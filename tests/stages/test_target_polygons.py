@@ -224,6 +224,9 @@ def check(seed: int, largest: tuple[int, int], output: Path, monkeypatch: pytest
                 judge(case, found, labels, areas, np.flatnonzero(large[1:]) + 1)
                 first = content(found)
             assert content(found) == first, f"tiles of {tile}, strips of {rows} rows"
+    for cells in (1, 900):  # windows of more are outlined together, over the whole map
+        monkeypatch.setattr("mpmjax.stages.targets.STRIP_CELLS", cells)
+        assert content(case.find(output, min_area)) == first, f"windows of at most {cells} cells"
 
 
 @pytest.mark.parametrize("seed", range(44))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import rasterio
 import shapely
+from affine import Affine
 from pyproj import Transformer
 from rasterio.features import shapes
 from shapely.geometry import shape
@@ -40,6 +42,11 @@ STRIP_CELLS = 1 << 22
 """At most so many cells in a strip: memory is that of a strip, however wide the grid is."""
 
 
+def strip_rows(grid: Grid) -> int:
+    """Height of the strips in which maps are gone through."""
+    return max(1, min(256, STRIP_CELLS // grid.width))
+
+
 class Strips(NamedTuple):
     """The maps of a finished pass, read strip by strip. Strips go by the grid alone: polygons must not know tiles."""
 
@@ -47,7 +54,7 @@ class Strips(NamedTuple):
     datasets: Mapping[str, rasterio.DatasetReader]
 
     def __call__(self, *names: str) -> Iterator[tuple[Tile, list[np.ndarray]]]:
-        for strip in strips(self.grid, max(1, min(256, STRIP_CELLS // self.grid.width))):
+        for strip in strips(self.grid, strip_rows(self.grid)):
             yield strip, [self.datasets[name].read(1, window=window_of(strip)) for name in names]
 
 
@@ -138,14 +145,20 @@ def _describe(
     place = np.zeros(components.count + 1, np.int32)  # component -> rank, 0 for those not chosen
     place[chosen] = np.arange(1, len(chosen) + 1)
     votes = {name: np.zeros((len(chosen) + 1, 256), np.int64) for name in VOTED}
-    with MapStore(scratch, maps.grid, [RANKS, INSIDE], tiled=False) as store:
+    first, last = np.full((2, len(chosen) + 1), np.iinfo(np.int64).max), np.full((2, len(chosen) + 1), -1)
+    with MapStore(scratch, maps.grid, [RANKS]) as store:
         for strip, (p, *classes) in maps("prospectivity", *VOTED):
             ranks = place[components.relabel(strip.index, p >= cut)]
             inside = ranks > 0
             for count, values in zip(votes.values(), classes, strict=True):
                 np.add.at(count, (ranks[inside], values[inside]), 1)
-            store.write(strip, {RANKS.name: ranks, INSIDE.name: inside.astype(np.uint8)})
-    outlines = _outlines(store, len(chosen))
+            for axis, (at, start) in enumerate(zip(np.nonzero(inside), (strip.row, strip.col), strict=True)):
+                np.minimum.at(first[axis], ranks[inside], at + start)
+                np.maximum.at(last[axis], ranks[inside], at + start)
+            store.write(strip, {RANKS.name: ranks})
+    sizes = last - first + 1
+    boxes = [Tile(0, *first[:, rank].tolist(), *sizes[:, rank].tolist()) for rank in range(1, len(chosen) + 1)]
+    outlines = _outlines(store, boxes)
     to_degrees = Transformer.from_crs(maps.grid.crs, "EPSG:4326", always_xy=True)
     found = []
     for rank in range(1, len(chosen) + 1):
@@ -170,19 +183,50 @@ def _describe(
     return found
 
 
-def _outlines(store: MapStore, count: int) -> list[list[shapely.Geometry]]:
-    """The polygons of ranks 0 (none) to `count`; the working files of `store` go.
+def _outlines(store: MapStore, boxes: Sequence[Tile]) -> list[list[shapely.Geometry]]:
+    """The polygons of ranks 0 (none) to the last, each from the window that it lies in; the working file goes.
 
-    GDAL goes through the whole map line by line and holds nothing but outlines. Polygons of strips, united, keep
-    vertices at the seams, and uniting those of a speckled map takes minutes: 80 s for a million cells of noise.
+    GDAL holds the borders of all that it goes through: of the best targets of 10^9 cells together a gigabyte, of one at
+    a time a few megabytes. Those that lie in too large a window are gone through together, line by line over the whole
+    map. Polygons of strips, united, keep vertices at the seams, and uniting those of a speckled map takes minutes: 80 s
+    for a million cells of noise.
     """
-    outlines: list[list[shapely.Geometry]] = [[] for _ in range(count + 1)]
-    with open_raster(store.path(RANKS)) as ranks, open_raster(store.path(INSIDE)) as inside:
-        for outline, rank in shapes(rasterio.band(ranks, 1), rasterio.band(inside, 1), connectivity=4):
-            outlines[int(rank)].append(shape(outline))
-    for product in (RANKS, INSIDE):
-        store.path(product).unlink()
+    outlines: list[list[shapely.Geometry]] = [[] for _ in range(len(boxes) + 1)]
+    with open_raster(store.path(RANKS)) as ranks:
+        large = {rank for rank, box in enumerate(boxes, 1) if box.height * box.width > STRIP_CELLS}
+        for rank, box in enumerate(boxes, 1):
+            if rank not in large:
+                mine = ranks.read(1, window=window_of(box)) == rank
+                found = [shape(outline) for outline, _ in shapes(mine.astype(np.uint8), mine, connectivity=4)]
+                outlines[rank] = shapely.transform(
+                    np.array(found, object), partial(_on_the_ground, box, ranks.transform)
+                ).tolist()
+        if large:
+            _outline_together(store, ranks, large, outlines)
+    store.path(RANKS).unlink()
     return outlines
+
+
+def _on_the_ground(box: Tile, transform: Affine, corners: np.ndarray) -> np.ndarray:
+    """Corners of cells in a window as places in the CRS, by GDAL's arithmetic: the bits do not know the window."""
+    across, down = corners[:, 0] + box.col, corners[:, 1] + box.row
+    x = transform.c + across * transform.a + down * transform.b
+    y = transform.f + across * transform.d + down * transform.e
+    return np.stack([x, y], axis=1)
+
+
+def _outline_together(
+    store: MapStore, ranks: rasterio.DatasetReader, wanted: set[int], outlines: list[list[shapely.Geometry]]
+) -> None:
+    """Outlines of ranks that lie all over the map."""
+    with MapStore(store.folder, store.grid, [INSIDE], tiled=False) as masks:
+        for strip in strips(store.grid, strip_rows(store.grid)):
+            inside = np.isin(ranks.read(1, window=window_of(strip)), list(wanted))
+            masks.write(strip, {INSIDE.name: inside.astype(np.uint8)})
+    with open_raster(masks.path(INSIDE)) as mask:
+        for outline, rank in shapes(rasterio.band(ranks, 1), rasterio.band(mask, 1), connectivity=4):
+            outlines[int(rank)].append(shape(outline))
+    masks.path(INSIDE).unlink()
 
 
 def _strongest(counts: np.ndarray, layer_names: Sequence[str]) -> tuple[str, ...]:
