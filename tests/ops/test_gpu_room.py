@@ -86,7 +86,7 @@ def test_the_scratch_covers_what_xla_takes_here(members: int, layers: int, hidde
     """On the CPU, where the compiler says it; on a card it is not known."""
     arrays = random_arrays(members, layers, hidden, max(1, layers // 2), 5)
     of = need_of([np.dtype("uint8")] * layers, arrays)
-    shapes = [jax.ShapeDtypeStruct((layers, CHUNK), dtype) for dtype in (np.float32, np.bool_)]
+    shapes = [jax.ShapeDtypeStruct((layers, 1, CHUNK), np.float32), jax.ShapeDtypeStruct((layers, CHUNK), np.bool_)]
     analysis = _score.lower(Xla(arrays)._arrays, *shapes).compile().memory_analysis()
     assert analysis is not None
     assert analysis.temp_size_in_bytes <= CHUNK * sum(of.scratch().values())

@@ -12,16 +12,18 @@ from mpmjax.ops.lstm import CHUNK
 from mpmjax.ops.xla.lstm import Xla, _gathered, _reconstruct_all, _score
 
 
+@pytest.mark.parametrize("features", [1, 3])
 @pytest.mark.parametrize("platform", ["cuda", "cpu"])
-def test_every_program_lowers(platform: str) -> None:
-    arrays = Xla(random_arrays(2, 5, 16, 2, 3))._arrays
-    mu, valid = (jax.ShapeDtypeStruct((5, CHUNK), dtype) for dtype in (np.float32, np.bool_))
+def test_every_program_lowers(platform: str, features: int) -> None:
+    arrays = Xla(random_arrays(2, 5, 16, 2, 3, features=features))._arrays
+    mu, valid = jax.ShapeDtypeStruct((5, features, CHUNK), np.float32), jax.ShapeDtypeStruct((5, CHUNK), np.bool_)
     cells = jax.ShapeDtypeStruct((CHUNK,), np.int32)
     with jax.default_matmul_precision("highest"):
         scored = export.export(_score, platforms=[platform])(arrays, mu, valid)
         network = {name: arrays[name] for name in arrays if name[:3] in ("enc", "lat", "dec", "out", "ord")}
         seen = export.export(_reconstruct_all, platforms=[platform])(network, mu, valid)
-        taken = export.export(_gathered, platforms=[platform])(mu, valid, cells)
+        alone = jax.ShapeDtypeStruct((5, CHUNK), np.float32)
+        taken = export.export(_gathered, platforms=[platform])(alone, valid, cells)
     assert {one.platforms for one in (scored, seen, taken)} == {(platform,)}
     assert {out.shape for out in scored.out_avals} == {(CHUNK,)}
     assert sorted(str(out.dtype) for out in scored.out_avals) == ["float32"] * 11 + ["uint8"] * 3
