@@ -39,7 +39,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
 """Heavy libraries and the only places, relative to the package, that may import them."""
 
 NOT_OPS = ("__init__", "backend", "cuda", "interop", "plan")
-COMPILED = ("njit", "jit", "guvectorize", "vectorize", "stencil", "cfunc", "intrinsic")
+COMPILED = ("compiled", "njit", "jit", "guvectorize", "vectorize", "stencil", "cfunc", "intrinsic")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 

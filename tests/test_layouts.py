@@ -13,9 +13,9 @@ import rasterio
 from districts import PRODUCTS, read
 from layouts import BLOCKS, CODECS, NODATA, SHAPE, screener, values, write_district
 
-from mpmjax.ops.lstm import CLASS_MAPS
 from mpmjax.pipeline_steps import prepared
 from mpmjax.pipeline_work import Run
+from mpmjax.products import CLASS_MAPS
 from mpmjax.scoring.suited import require_layers
 from mpmjax.stages.deliver import deliver
 from mpmjax.stages.screen import screen as screen_tiles

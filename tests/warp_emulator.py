@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from fake_cupy import memory_at
 
-from mpmjax.ops.gpu import fragments
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.gpu import ensemble, fragments
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 
 TESTS = Path(__file__).resolve().parent
 KERNELS = TESTS.parent / "kernels"
@@ -25,7 +25,7 @@ FLAGS += ("-fno-strict-aliasing", "-U_FORTIFY_SOURCE", "-shared")
 """Fortified, longjmp would take a change of stacks for a mistake."""
 
 GUARD, POISON = 64, 0xCD
-NAMES = [f"lstm_score_h{hidden}{wide}" for hidden in fragments.HIDDEN for wide in ("", "_wide")]
+NAMES = [f"lstm_score_h{hidden}{wide}" for hidden in ensemble.HIDDEN for wide in ("", "_wide")]
 
 
 def build(out: Path, *flags: str, kernels: Path = KERNELS) -> Path:
@@ -89,7 +89,7 @@ class Emulator:
         seed: int = 0,
     ) -> dict[str, np.ndarray]:
         """Maps of mu float32 [L, n] or [L, F, n], valid bool [L, n], by name, and `there`, the layers of a cell."""
-        assert fragments.refusal(arrays) is None
+        assert ensemble.refusal(arrays) is None
         pack, n = aligned(fragments.packed(arrays)), mu.shape[-1]
         cells = np.arange(n, dtype=np.int32) if cells is None else cells
         mu, valid = np.ascontiguousarray(mu, np.float32), np.ascontiguousarray(valid).view(np.uint8)
@@ -97,7 +97,7 @@ class Emulator:
         outputs = [Guarded(dtype, shape) for dtype, shape in {**shapes, np.int32: (len(cells),)}.items()]
         inputs = address(mu), address(valid), ctypes.c_longlong(n), address(cells), ctypes.c_int(len(cells))
         results = (address(output.array) for output in outputs)
-        self.start(fragments.sizes_of(arrays).kernel, grid, block, seed, *inputs, address(pack), *results)
+        self.start(ensemble.sizes_of(arrays).kernel, grid, block, seed, *inputs, address(pack), *results)
         maps, classes, there = (output.checked() for output in outputs)
         named = {**dict(zip(INDEX_MAPS, maps, strict=True)), **dict(zip(CLASS_MAPS, classes, strict=True))}
         return {**named, "there": there}

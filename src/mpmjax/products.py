@@ -35,6 +35,10 @@ PRODUCTS = (
 )
 """What the screening pass writes; `CLASSES` follows once the thresholds of the whole area are known."""
 
+INDEX_MAPS = tuple(product.name for product in PRODUCTS if product.dtype == "float32")
+CLASS_MAPS = tuple(product.name for product in PRODUCTS if product.dtype == "uint8")
+"""The same, by kind: ops/cpu/scores.py and kernels/lstm_score.cu write them in this order."""
+
 CLASSES = Product(
     "classes", "uint8", "Area classes of prospectivity: 1 = best 1 %, 2 = best 2 %, 3 = best 5 %, 4 = rest"
 )

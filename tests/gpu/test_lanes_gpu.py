@@ -14,9 +14,10 @@ from mpmjax.errors import BackendError
 from mpmjax.ops import _card
 from mpmjax.ops.gpu.lanes import Lanes
 from mpmjax.ops.gpu.lstm import refusal
-from mpmjax.ops.lstm import CHUNK, INDEX_MAPS, Scorer
+from mpmjax.ops.lstm import CHUNK, Scorer
 from mpmjax.ops.membership import membership
 from mpmjax.ops.plan import MembershipPlan, plan_memberships
+from mpmjax.products import INDEX_MAPS
 from mpmjax.stream.engine import Pass, Threads
 from mpmjax.stream.ring import Ring, Slot
 from mpmjax.types import Layer, Membership, Slab, Tile

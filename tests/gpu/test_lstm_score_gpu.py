@@ -12,9 +12,9 @@ from tolerances import SCORER_HALVES, SCORER_HALVES_CALM, SCORER_HALVES_RMS, Tol
 from warp_emulator import NAMES, emulator
 
 from mpmjax.ops import cuda
-from mpmjax.ops.gpu.fragments import sizes_of
+from mpmjax.ops.gpu.ensemble import sizes_of
 from mpmjax.ops.gpu.lstm import GRID, Fused
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import score
 
 pytestmark = pytest.mark.gpu

@@ -13,8 +13,8 @@ from ops.screener_arrays import random_arrays, random_cells, ranked
 from tolerances import SCORER_HALVES, SCORER_HALVES_CALM, SCORER_HALVES_RMS, Tolerance, assert_close, assert_same_bits
 from warp_emulator import KERNELS, NAMES, Emulator, build, emulator
 
-from mpmjax.ops.gpu.fragments import sizes_of
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.gpu.ensemble import sizes_of
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import score
 
 CASES = {

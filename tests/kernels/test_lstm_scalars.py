@@ -11,7 +11,7 @@ from ops.screener_arrays import random_arrays
 from tolerances import FUSED_SCALARS, TANH_11_BITS, assert_close, assert_same_bits
 from warp_emulator import address, emulator
 
-from mpmjax.ops.gpu import fragments
+from mpmjax.ops.gpu import ensemble, fragments
 from mpmjax.reference.lstm import DRIVE_END, confidence
 
 
@@ -34,7 +34,7 @@ def test_header_and_stages_are_laid_out_as_written(library: ctypes.CDLL) -> None
     assert numbers[0] == -(-fragments.HEADER.itemsize // 16) * 16
     assert numbers[1:5].tolist() == offsets
     stages = []
-    for hidden in fragments.HIDDEN:
+    for hidden in ensemble.HIDDEN:
         for latent in (2, 12):
             arrays = random_arrays(1, 3, hidden, latent, 2)
             header = np.frombuffer(fragments.packed(arrays)[: fragments.HEADER.itemsize], fragments.HEADER)[0]

@@ -20,11 +20,12 @@ from ops.screener_arrays import random_arrays, ranked
 from tolerances import SCORER, assert_close, assert_same_bits
 
 from mpmjax.ops.cpu.lanes import FusedLanes, HostLanes, Placed, TileMemberships
-from mpmjax.ops.cpu.lstm import STRETCH
-from mpmjax.ops.cpu.recurrence import BLOCK
+from mpmjax.ops.cpu.lstm import STRETCH, Cpu
+from mpmjax.ops.cpu.unit import BLOCK
 from mpmjax.ops.cpu.vectors import INDEX, LANES, LOWEST, Vectors
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS, Scorer
+from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.plan import plan_memberships
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import score
 from mpmjax.types import Layer, Membership, Slab, Tile
 
@@ -133,6 +134,15 @@ def test_sizes_at_the_ends(hidden: int, latent: int, features: int) -> None:
     got, expected = Scorer(arrays, "cpu").score(mu, valid), score(np.moveaxis(mu, -1, 0), valid.T, arrays)
     for name in INDEX_MAPS:
         assert_close(got[name], expected[name], SCORER)
+
+
+def test_raw_values_are_one_feature_a_layer() -> None:
+    cpu, of = (
+        Cpu(ranked(random_arrays(1, len(LAYERS), 8, 2, 2, seed=3, features=2))),
+        slab(np.random.default_rng(0), (3, 5), 1.0, 1.0),
+    )
+    with pytest.raises(ValueError, match="takes 2"):
+        cpu.screen(of.values, PLAN, of.valid, of.inside, 0.0, [], [])
 
 
 def test_one_member_one_layer() -> None:

@@ -10,7 +10,8 @@ from ops.screener_arrays import random_arrays
 from tolerances import HALVES, TWO_HALVES, assert_close, assert_same_bits
 
 from mpmjax.ops.gpu import fragments
-from mpmjax.ops.gpu.fragments import HEADER, LANES, Sizes, packed, refusal, sizes_of
+from mpmjax.ops.gpu.ensemble import Sizes, refusal, sizes_of
+from mpmjax.ops.gpu.fragments import HEADER, LANES, packed
 
 Arrays = dict[str, np.ndarray]
 

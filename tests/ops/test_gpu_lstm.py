@@ -21,8 +21,9 @@ from mpmjax.ops import _card, cuda
 from mpmjax.ops.gpu.lanes import KINDS, Lanes
 from mpmjax.ops.gpu.lstm import Fused, refusal
 from mpmjax.ops.gpu.room import FusedNeed, cells_at_a_time, need_of
-from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.lstm import CHUNK
 from mpmjax.ops.membership import membership
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import score
 from mpmjax.stream.engine import Pass, Threads
 from mpmjax.stream.ring import Ring, Slot

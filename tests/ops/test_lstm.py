@@ -18,7 +18,8 @@ from tolerances import FLOAT32_OF_FLOAT64, SCORER, assert_close, assert_same_bit
 
 from mpmjax.errors import BackendError
 from mpmjax.ops import backend
-from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS, Scorer
+from mpmjax.ops.lstm import CHUNK, Scorer
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import posterior, reconstruct, score
 
 PARTS = ("R", "V", "M", "surprise")

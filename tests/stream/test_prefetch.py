@@ -198,6 +198,7 @@ def test_as_finished_the_first_exception_drops_what_has_not_started() -> None:
         begun.append(item)
         if item == 1:
             raise ValueError("the second item")
+        time.sleep(0.01)  # or the worker is done with all of them before the exception is seen
         return item
 
     with pytest.raises(ValueError, match="the second item"):

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from mpmjax.ops._compile import compiled
 
 
 class Runs(NamedTuple):
@@ -26,7 +27,7 @@ class Runs(NamedTuple):
         return Runs(offsets, *(np.concatenate(pair) for pair in zip(self[1:], more[1:], strict=True)))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def find_runs(cells):
     """Runs of equal numbers that are not 0 in the rows of `cells` [rows, w], field by field as in Runs."""
     height, width = cells.shape

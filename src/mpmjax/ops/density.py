@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops._runs import Window
 
 RIM = 1e-9
@@ -29,7 +29,7 @@ RIM = 1e-9
 KERNELS = ("uniform", "quartic")
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _uniform(offsets, starts, ends, amounts, half, factor, out):
     """Rows of results float32 [h, w] from the runs, int64, of the frame's rows from the first row's circle on."""
     height, width = out.shape
@@ -57,7 +57,7 @@ def _uniform(offsets, starts, ends, amounts, half, factor, out):
             out[i, j] = np.float32(total * factor)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _quartic(offsets, starts, ends, amounts, half, across2, down2, factor, out):
     """As _uniform, amounts float64; across2 and down2 are (dx / radius)^2 and (dy / radius)^2."""
     height, width = out.shape
@@ -84,13 +84,13 @@ def _quartic(offsets, starts, ends, amounts, half, across2, down2, factor, out):
             out[i, j] = np.float32(row[j] * factor)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _quartic_weight(x, y, across2, down2):
     rest = 1.0 - (across2 * (x * x) + down2 * (y * y))
     return rest * rest if rest > RIM else 0.0
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add(row, a, weights, amount):
     """row[a + t] += amount weights[t], where that is inside the row."""
     first, last = max(0, -a), min(weights.size, row.size - a)
@@ -100,7 +100,7 @@ def _add(row, a, weights, amount):
             into[t] += amount * what[t]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _add_run(row, a, n, sums, amount):
     """The same for n cells side by side; sums[t] is that of the first t weights, which are symmetric."""
     span = sums.size - 1
@@ -114,7 +114,7 @@ def _add_run(row, a, n, sums, amount):
     _add(row, a + long, sums[1:short][::-1], amount)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _walk(segments, dx, dy, row, col, out):
     """Add the length of each segment inside each cell of the window `out` whose first cell is (row, col)."""
     height, _ = out.shape
@@ -136,7 +136,7 @@ def _walk(segments, dx, dy, row, col, out):
                 _walk_row(x0, right, enters, leaves, length, col, out[r - row])
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _walk_row(x0, right, enters, leaves, length, col, cells):
     """Cell after cell from `enters` on: every crossing is both the end of a piece and the beginning of the next."""
     end = col + cells.size

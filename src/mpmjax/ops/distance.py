@@ -27,16 +27,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
 from mpmjax.errors import DataError, DiskError
+from mpmjax.ops._compile import compiled
 from mpmjax.ops._spool import Spool, SpoolError
 
 NO_FEATURE = 1 << 30
 """Offset of a column without a feature; int32 has room for 2^30 rows on top."""
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _carry_up(features, below):
     """Move `below` int32 [w] (rows down to a feature, seen from the row under the strip) to the strip's first row."""
     height, width = features.shape
@@ -45,7 +45,7 @@ def _carry_up(features, below):
             below[j] = 0 if features[i, j] else below[j] + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _carry_down(features, above):
     """The mirror image: move `above` int32 [w], seen from the row over the strip, to the strip's last row."""
     height, width = features.shape
@@ -54,7 +54,7 @@ def _carry_down(features, above):
             above[j] = 0 if features[i, j] else above[j] + 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _offsets(features, above, below, out):
     """Rows to the nearest feature of the column, int32 [h, w]; moves `above` on to the last row, `below` stays."""
     height, width = features.shape
@@ -69,7 +69,7 @@ def _offsets(features, above, below, out):
             out[i, j] = min(out[i, j], out[i + 1, j] + 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _candidates(offsets, f, cols, h):
     """Columns that may lie on the lower hull of the points (j, h(j)), int32 into `cols`, and their h; returns how many.
 
@@ -100,7 +100,7 @@ def _candidates(offsets, f, cols, h):
     return n
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _hull(cols, h, n):
     """Leave only the vertices of the lower convex hull of n points in order (Andrew's chain); returns how many."""
     top = 0
@@ -116,7 +116,7 @@ def _hull(cols, h, n):
     return top
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _envelope(offsets, dx, dy, first, out):
     """Distances float32 [h, n] of the columns first..first + n - 1 from the offsets int32 [h, w] of all columns."""
     height, width = offsets.shape

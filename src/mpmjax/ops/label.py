@@ -15,10 +15,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from mpmjax.ops._compile import compiled
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _root(parents, node):
     """The root of a node; halves the path on the way."""
     while parents[node] != node:
@@ -27,7 +28,7 @@ def _root(parents, node):
     return node
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _join(parents, a, b):
     """Join the sets of two nodes under the smaller root."""
     a, b = _root(parents, a), _root(parents, b)
@@ -37,7 +38,7 @@ def _join(parents, a, b):
         parents[a] = b
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _label_strip(mask, labels):
     """Number the components of bool [h, w] into int32 [h, w] as reference/label.py does; returns their sizes, int64.
 
@@ -88,7 +89,7 @@ def _label_strip(mask, labels):
     return sizes
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _forget_small(labels, sizes, smallest):
     """Take components of fewer than `smallest` cells that touch neither first nor last row out of int32 [h, w] `labels`
     and number the others anew; returns their sizes."""
@@ -110,7 +111,7 @@ def _forget_small(labels, sizes, smallest):
     return sizes[:count].copy()
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _join_seam(parents, upper, upper_start, lower, lower_start):
     """Join what touches across a seam: `upper` and `lower` int32 [w] are the labels on its two sides."""
     width = lower.size
@@ -121,7 +122,7 @@ def _join_seam(parents, upper, upper_start, lower, lower_start):
                     _join(parents, upper_start + upper[k] - 1, lower_start + lower[j] - 1)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _number_roots(parents, numbers):
     """Number the roots in order into int32 `numbers`, every other node as its root; returns how many."""
     count = 0

@@ -12,13 +12,11 @@ from typing import Protocol
 import numpy as np
 
 from mpmjax.ops import backend as backends
+from mpmjax.products import CLASS_MAPS
 from mpmjax.reference import lstm as reference
 
 CHUNK = 2048
 """Cells that `jax` and `numpy` score at a time. Fixed and padded: XLA's bits, and a BLAS's, change with the number."""
-
-INDEX_MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "coverage")
-CLASS_MAPS = ("groups", "quadrants", "driver")
 
 Program = Callable[[np.ndarray, np.ndarray], Mapping[str, np.ndarray]]
 

@@ -7,8 +7,8 @@ the same accumulators and so with the same bits.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu.overlay import ROWS, add, begin, finish
 from mpmjax.ops.plan import Overlay
 
@@ -47,7 +47,7 @@ def overlay(
     return out
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _overlay(mu, valid, kind, gamma, weights, out):
     """out (float32 [n]) of mu (float32 [L, n]) and valid (uint8 [L, n]), block by block."""
     work = np.empty(ROWS * _BLOCK)

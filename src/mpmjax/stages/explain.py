@@ -14,7 +14,8 @@ import numpy as np
 from mpmjax.errors import DataError
 from mpmjax.evidence.cells import AREA_CLASSES, SCORED, WGS84, Cells, cell_at, cells_within
 from mpmjax.evidence.crs import way_between
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS, Scorer
+from mpmjax.ops.lstm import Scorer
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.membership import membership
 from mpmjax.reporting.explanation import explanation_png, in_a_sentence
 from mpmjax.reporting.vectors import read_targets

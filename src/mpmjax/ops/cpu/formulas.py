@@ -6,8 +6,8 @@ Blocks are changed in place. Missing cells come as NaN or infinity and may leave
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops._guides import BINS
 from mpmjax.ops.cpu.numerics import exp2, fma, log2
 from mpmjax.ops.plan import HEDGES, KINDS, TRANSFORMS
@@ -21,7 +21,7 @@ _LOG10_2 = 0.3010299956639812
 _LAST_BIN = BINS - 1.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def transform(x, code, floor):
     """Values to transformed values."""
     if code == _LOG:
@@ -32,7 +32,7 @@ def transform(x, code, floor):
             x[i] = np.sqrt(x[i] if x[i] > 0.0 else 0.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def formula(x, kind, p0, p1, p2):  # noqa: C901 -- one loop a kind
     """Transformed values to memberships that may leave [0, 1] by an ulp; kinds without knots."""
     if kind in (_LINEAR, _POWER):
@@ -69,7 +69,7 @@ def formula(x, kind, p0, p1, p2):  # noqa: C901 -- one loop a kind
             x[i] = near if x[i] < p1 else (far if x[i] > p1 else 0.5)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def of_knots(x, kind, p0, knots_x, knots_y, slopes, inverse, reach, guide, at):
     """The same for category and ecdf; at uint64 [cells] is scratch, the rest a layer's part of plan.Guides."""
     slack = p0 if kind == _ECDF else 0.0
@@ -83,7 +83,7 @@ def of_knots(x, kind, p0, knots_x, knots_y, slopes, inverse, reach, guide, at):
             x[i] = between if x[i] + slack * abs(x[i]) >= knots_x[0] else knots_y[0]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def finish(x, kind, complement, hedge, m, o):
     """Memberships to m float32 and o uint8 [cells]: clamped, complemented, hedged; 0 where o was 0 or x is NaN."""
     if kind == _CATEGORY:  # the only formula that makes NaN of a value: a class without a score
@@ -105,7 +105,7 @@ def finish(x, kind, complement, hedge, m, o):
         m[i] = np.float32((mu if mu < 1.0 else 1.0) if o[i] != 0 else 0.0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _search(knots, x, slack, inverse, reach, guide, at):
     """at (uint64): for every x, the last of the ascending knots that is <= x + slack |x|; 0 where all are above.
 

@@ -9,9 +9,10 @@ from typing import Protocol
 import numpy as np
 
 from mpmjax.ops.cpu.lstm import Cpu
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS, Scorer
+from mpmjax.ops.lstm import Scorer
 from mpmjax.ops.membership import Memberships, membership
 from mpmjax.ops.plan import MembershipPlan
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.types import Slab
 
 

@@ -4,7 +4,7 @@ A block is BLOCK cells that are to be scored, gathered from wherever they lie: t
 members score it before the next one comes, so nothing of it goes to memory but its maps. What a cell gets depends on
 its own values alone, to the bit, wherever it lies and however many cells come with it.
 
-All but the networks is compiled once, in about 15 s, and kept on disk; network.py says what they take.
+All but the networks is compiled once and kept on disk; network.py says what becomes of those.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu import members, network, scores, weights
-from mpmjax.ops.cpu.recurrence import BLOCK
 from mpmjax.ops.cpu.stretch import fuzzify_stretch, records_of
+from mpmjax.ops.cpu.unit import BLOCK
 from mpmjax.ops.plan import MembershipPlan
 
 STRETCH = 8192
@@ -90,7 +90,15 @@ class Cpu:
 
         Returns:
             Which cells were scored, bool of the shape of `wanted`.
+
+        Raises:
+            ValueError: the network takes more features of a layer than its membership.
         """
+        if self._features != 1:
+            raise ValueError(
+                f"raw values give one feature a layer, their membership; this network takes {self._features}: make "
+                "them first, and score those"
+            )
         scored = np.zeros(wanted.shape, np.bool_)
         room = self._room()
         _screen(
@@ -120,7 +128,7 @@ class Cpu:
         return self._own.room
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _fill(places, block, x, valid, start):
     """Cells from `start` on to the block; where there are no more, cells without a layer. Returns how many there are.
 
@@ -147,7 +155,7 @@ def _fill(places, block, x, valid, start):
     return size
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _score(program, arrays, places, rules, room, x, valid, floats, classes):
     block, told = room.block, room.told
     for start in range(0, x.shape[2], BLOCK):
@@ -159,7 +167,7 @@ def _score(program, arrays, places, rules, room, x, valid, floats, classes):
             classes[k, start : start + size] = told.classes[k, :size]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _reconstruct(program, arrays, places, block, x, valid, z, e):
     layers, features = x.shape[:2]
     for start in range(0, x.shape[2], BLOCK):
@@ -176,7 +184,7 @@ def _reconstruct(program, arrays, places, block, x, valid, z, e):
                     residual[i] = (mine[i] - out[i]) * mask[i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _block(program, arrays, places, rules, features, block, told):
     """Maps of the cells in the block, to told.floats and told.classes."""
     for member in range(arrays.order.shape[0]):
@@ -185,7 +193,7 @@ def _block(program, arrays, places, rules, features, block, told):
     scores.finish(rules, features, places, block, told)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _screen(program, arrays, places, rules, room, records, wanted, min_coverage, floats, classes, scored):
     layers, cells, waiting = places.mask // BLOCK, wanted.size, 0
     block, told, mu, valid, chosen = room
@@ -221,7 +229,7 @@ def _screen(program, arrays, places, rules, room, records, wanted, min_coverage,
         _scatter(told, chosen, waiting, floats, classes)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _any(wanted, start, size):
     found = 0
     for i in range(start, start + size):
@@ -229,7 +237,7 @@ def _any(wanted, start, size):
     return found > 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _scatter(told, chosen, count, floats, classes):
     for k in range(len(floats)):
         for i in range(count):

@@ -7,27 +7,17 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops._guides import make_guides
 from mpmjax.ops.cpu.numerics import exp2
-from mpmjax.ops.cpu.recurrence import BLOCK
+from mpmjax.ops.cpu.unit import BLOCK
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.reference.lstm import Z_CAP
 
-FLOATS = (
-    "prospectivity",
-    "favourability",
-    "anomaly",
-    "confidence",
-    "risk",
-    "spread",
-    "coverage",
-    "R",
-    "V",
-    "M",
-    "surprise",
-)
-CLASSES = ("groups", "quadrants", "driver")
+FLOATS = (*INDEX_MAPS, "R", "V", "M", "surprise")
+CLASSES = CLASS_MAPS
+"""What scores.finish writes, which unpacks them in this order."""
 
 LOG2_E = 1.0 / math.log(2.0)
 _CAP = np.float32(Z_CAP)
@@ -136,7 +126,7 @@ def said(rules: Rules) -> Said:
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def judge(rules, features, places, room, told, member):
     """What one member says of the block whose latent and reconstruction are in `room`."""
     layers, latent = rules.weight.size, rules.fav_w.shape[1]
@@ -161,7 +151,7 @@ def judge(rules, features, places, room, told, member):
     _posterior(rules, latent, places.latent, room, told, member)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _posterior(rules, latent, place, room, told, member):
     p, apart, line, total = told.p[member], told.apart, told.line, told.total
     groups = p.shape[0]
@@ -183,7 +173,7 @@ def _posterior(rules, latent, place, room, told, member):
     _softmax(p, line, total)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _softmax(p, line, total):
     """Logarithms to shares, over the groups."""
     groups = p.shape[0]

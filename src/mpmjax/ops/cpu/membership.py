@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu.formulas import finish, formula, of_knots, transform
 from mpmjax.ops.cpu.overlay import add, begin
 from mpmjax.ops.cpu.overlay import finish as finish_overlay
@@ -91,7 +92,7 @@ _pointer: Any = intrinsic(_to_pointer)
 """_pointer(address): an address, int64, as an untyped pointer."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def all_layers(
     raw,
     given,
@@ -156,7 +157,7 @@ def all_layers(
             finish_overlay(kind, gamma, value[:size], mantissa[:size], power[:size], total[:size], joined[begin_at:end])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _look_up(address, start, dtype, table, v, m, o):
     """m and o of a layer of 8 or 16 bits; v is its mask."""
     if dtype < 2:
@@ -174,7 +175,7 @@ def _look_up(address, start, dtype, table, v, m, o):
         o[i] = good
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _load(address, start, record, v, x, o):  # noqa: C901 -- one loop a dtype
     """x float64 in the layer's units from the raw values at an address, and o, the mask v less what is missing."""
     size, dtype = x.size, record.dtype
@@ -219,7 +220,7 @@ def _load(address, start, record, v, x, o):  # noqa: C901 -- one loop a dtype
             o[i] = (o[i] != 0) & (x[i] >= low) & (x[i] <= high)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _store(m, o, start, cells, layer, layers, cell_major, floats, halves, ok):
     """A block of one layer to its place, where it was not computed there."""
     if cell_major:
@@ -238,7 +239,7 @@ def _store(m, o, start, cells, layer, layers, cell_major, floats, halves, ok):
             target[i] = _half(m[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _half(mu):
     """The bits of the float16 nearest to a float32 in [0, 1], ties to even."""
     bits = np.float32(mu).view(np.uint32)

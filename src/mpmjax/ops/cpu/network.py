@@ -1,7 +1,8 @@
 """The LSTM autoencoder of one member on one block of cells: encoder, latent, decoder.
 
 A block's memory is one array of float32, cells in the minor axis; `Places` says what stands where. The program is
-compiled for H, F and d, in about 4 s, when they are first met, and kept on disk; members, layers and cells are numbers.
+compiled for H, F and d when they are first met, in seconds, and kept on disk; members, layers and cells are numbers.
+Only `Program` is kept: the functions below are part of it.
 Callers get it as a pointer, so that none of them is compiled again for other sizes.
 """
 
@@ -14,7 +15,9 @@ import numpy as np
 from numba import njit, typeof, types
 from numba.core.types import WrapperAddressProtocol
 
-from mpmjax.ops.cpu.recurrence import BLOCK, end_step, step_unit, sum_rows
+from mpmjax.ops._compile import compiled
+from mpmjax.ops.cpu.recurrence import end_step, step_unit, sum_rows
+from mpmjax.ops.cpu.unit import BLOCK
 from mpmjax.ops.cpu.weights import FOUR, Network, in_fours
 
 ALIGNMENT = 64
@@ -98,7 +101,7 @@ class Program(WrapperAddressProtocol):
         # Numba keeps what one function compiles to in one index, and two processes that write to it at once can leave
         # the code of one size under the name of the other. With names of their own sizes cannot be mixed up.
         run.__name__ = run.__qualname__ = f"network_{hidden}_{features}_{in_fours(latent)}"
-        self._compiled = njit(self.signature(), nogil=True, cache=True, error_model="numpy")(run)
+        self._compiled = compiled(run, self.signature())
 
     def signature(self) -> Any:
         order, weights, numbers = np.zeros((1, 1), np.int64), np.zeros(1, np.float32), [0] * 9

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
+
+from mpmjax.ops._compile import compiled
 
 EXP2 = (
     1.0,
@@ -49,7 +51,7 @@ fma: Any = intrinsic(_fma)
 """fma(a, b, c): a * b + c of float64, rounded once."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def exp2(t):
     """2^t of a float64, relative error 2.2e-12; t is held to [-1022, 1023], and NaN gives 2^-1022."""
     t = t if t > -1022.0 else -1022.0
@@ -68,7 +70,7 @@ def exp2(t):
     return series * as_float((as_bits(shifted) << np.int64(52)) + np.int64(1023 << 52))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def log2(x):
     """log2 of a float64, absolute or relative error 1e-15, whichever is more; -inf for x <= 0, anything for NaN."""
     tiny = x < 2.2250738585072014e-308
@@ -90,13 +92,13 @@ def log2(x):
     return -np.inf if x <= 0.0 else fma(s, series, exponent)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def as_bits(x):
     """The bits of a float64 as an int64."""
     return np.float64(x).view(np.int64)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def as_float(bits):
     """The float64 that has the bits of an int64."""
     return np.int64(bits).view(np.float64)

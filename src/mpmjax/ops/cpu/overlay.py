@@ -9,8 +9,8 @@ cancel. Only gamma takes logarithms, two a cell.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu.numerics import exp2, log2
 from mpmjax.reference.overlay import KINDS
 
@@ -24,7 +24,7 @@ Each contiguous by itself: rows of a slice of one array are not, to the compiler
 """
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def begin(kind, value, mantissa, power, total):
     """Set the running values of a block before its first layer."""
     value[:] = 1.0 if kind == _AND else 0.0
@@ -33,7 +33,7 @@ def begin(kind, value, mantissa, power, total):
     total[:] = 0.0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def add(m, v, kind, weight, value, mantissa, power, total):
     """Take one more layer into the running values: m float32, v uint8 its memberships and mask; NaN is missing."""
     for i in range(m.size):
@@ -58,7 +58,7 @@ def add(m, v, kind, weight, value, mantissa, power, total):
             value[i] += (m[i] if (v[i] != 0) & (m[i] == m[i]) else np.float32(0.0)) * (1.0 - value[i])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def finish(kind, gamma, value, mantissa, power, total, out):
     """out float32 [cells] from the running values; NaN where no layer was valid."""
     if kind == _PRODUCT or (kind == _GAMMA and gamma == 0.0):

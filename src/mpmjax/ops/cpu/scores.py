@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu.formulas import of_knots
 from mpmjax.ops.cpu.members import LOG2_E
 from mpmjax.ops.cpu.numerics import exp2, log2
-from mpmjax.ops.cpu.recurrence import BLOCK
+from mpmjax.ops.cpu.unit import BLOCK
 from mpmjax.ops.plan import KINDS
 from mpmjax.reference.lstm import DRIVE_END
 
 _ECDF = KINDS.index("ecdf")
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def finish(rules, features, places, room, told):
     """The maps of the block, from what all members said of it, to told.floats and told.classes."""
     layers, members = rules.weight.size, told.surprise.shape[0]
@@ -62,7 +62,7 @@ def finish(rules, features, places, room, told):
     _drive(rules, features, places, room, line, driver)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _favourability(rules, features, places, room, line, total):
     line[:] = 0.0
     total[:] = 0.0
@@ -75,13 +75,13 @@ def _favourability(rules, features, places, room, line, total):
         line[i] = line[i] / total[i] if total[i] > 0.0 else 0.5
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _rank(ranks, line, at):
     """Values to their ranks, in place."""
     of_knots(line, _ECDF, 0.0, ranks.x, ranks.y, ranks.slopes, ranks.inverse, ranks.reach, ranks.guide, at)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _mean_and_spread(values, mean, spread, line, total):
     """Mean and standard deviation over the members."""
     line[:] = 0.0
@@ -99,7 +99,7 @@ def _mean_and_spread(values, mean, spread, line, total):
         mean[i], spread[i] = line[i], np.sqrt(total[i] / values.shape[0])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _vote(p, groups, votes, margin, best, second):
     """Group of the largest mean probability, the share of members whose own it is, and how far it is ahead in each."""
     members, count = p.shape[0], p.shape[1]
@@ -130,7 +130,7 @@ def _vote(p, groups, votes, margin, best, second):
         margin[i] /= members
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def _drive(rules, features, places, room, most, driver):
     """Number of the directed layer that says most, 0 where none is there."""
     most[:] = -np.inf

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from mpmjax.ops._compile import compiled
 from mpmjax.ops.cpu.membership import all_layers
 from mpmjax.ops.plan import MembershipPlan
 
@@ -47,7 +47,7 @@ def records_of(values: Sequence[np.ndarray], plan: MembershipPlan, given: Sequen
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled
 def fuzzify_stretch(layers, start, size, mu, valid):
     """Memberships of cells `start` to `start + size`: [L, size] at the beginning of mu float32 and valid uint8."""
     end = layers.raw.size * size

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mpmjax.ops.cpu.recurrence import GATE_SCALES
+from mpmjax.ops.cpu.unit import GATE_SCALES
 
 FOUR = 4
 """Sums that are made at a time: a unit's gates, or as many latents."""

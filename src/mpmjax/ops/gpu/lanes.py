@@ -34,9 +34,10 @@ from mpmjax.ops.gpu.membership import kernel_name, membership, uploaded
 from mpmjax.ops.gpu.room import IN_FLIGHT, cells_at_a_time, need_of, too_full
 from mpmjax.ops.gpu.turns import Batches
 from mpmjax.ops.interop import Holder, to_jax
-from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.lstm import CHUNK
 from mpmjax.ops.plan import MembershipPlan
 from mpmjax.ops.xla.lstm import Xla
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 from mpmjax.types import Slab
 
 KINDS = (INDEX_MAPS, CLASS_MAPS)

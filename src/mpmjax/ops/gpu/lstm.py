@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from mpmjax.ops import cuda
-from mpmjax.ops.gpu import fragments
-from mpmjax.ops.lstm import CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.gpu import ensemble, fragments
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 
 _OLDEST = (8, 0)
 """The first cards with the products and copies that the kernel is made of."""
@@ -37,7 +37,7 @@ def refusal(arrays: Mapping[str, np.ndarray]) -> str | None:
     capability = cuda.compute_capability()
     if capability < _OLDEST:
         return f"the card has compute capability {capability[0]}.{capability[1]}, and the kernel needs 8.0"
-    return fragments.refusal(arrays)
+    return ensemble.refusal(arrays)
 
 
 class Fused:
@@ -54,7 +54,7 @@ class Fused:
         why = refusal(arrays)
         if why is not None:
             raise ValueError(f"the kernel does not take this ensemble: {why}")
-        self.sizes = fragments.sizes_of(arrays)
+        self.sizes = ensemble.sizes_of(arrays)
         self._packed = fragments.packed(arrays)
         self._there: dict[int, Any] = {}
         self._lock = threading.Lock()

@@ -14,8 +14,9 @@ import numpy as np
 
 from mpmjax.errors import MemoryLimitError
 from mpmjax.ops._card import CUPY_SHARE, XLA_SHARE
-from mpmjax.ops.lstm import CHUNK, CLASS_MAPS, INDEX_MAPS
+from mpmjax.ops.lstm import CHUNK
 from mpmjax.ops.xla.lstm import UNROLL
+from mpmjax.products import CLASS_MAPS, INDEX_MAPS
 
 IN_FLIGHT = 8
 """Chunks of a lane that wait on the card, so that it always has the next; each holds its inputs and results."""
