@@ -57,14 +57,14 @@ fix: $(VENV)/.installed-dev ## let ruff mend and format what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-bench ## gate, time and report the hot loops (ARGS go to benchmarks.run)
-	$(BIN)/python -m benchmarks.run $(ARGS)
+bench: $(VENV)/.installed-bench ## gate, time and report the hot loops (ARGS go to mpmjax.benchmarks.run)
+	$(BIN)/python -m mpmjax.benchmarks.run $(ARGS)
 
-bench-training: $(VENV)/.installed-bench ## time the training of the ensemble (ARGS go to benchmarks.training)
-	$(BIN)/python -m benchmarks.training $(ARGS)
+bench-training: $(VENV)/.installed-bench ## time the training of the ensemble (ARGS go to mpmjax.benchmarks.training)
+	$(BIN)/python -m mpmjax.benchmarks.training $(ARGS)
 
 bench-gpu: $(VENV)/.installed-bench-gpu ## gate, time and report the CUDA forms
-	$(BIN)/python -m benchmarks.run --backend cuda $(ARGS)
+	$(BIN)/python -m mpmjax.benchmarks.run --backend cuda $(ARGS)
 
 wheel: $(VENV)/.installed-dev ## build dist/mpmjax-*.whl
 	$(BIN)/python -m build --wheel

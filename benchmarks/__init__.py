@@ -1,1 +1,1 @@
-"""Gate, time and report the hot loops. Protocol: README.md. Run: python -m benchmarks.run --help."""
+"""Gate, time and report the hot loops. Protocol: README.md. Run: python -m mpmjax.benchmarks.run --help."""

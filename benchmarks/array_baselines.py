@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.stacks import Stack, Wanted
 from mpmjax.ops.membership import Memberships
 from mpmjax.types import Membership
+
+from .stacks import Stack, Wanted
 
 CHUNK = 65_536
 """Cells a chunk on the CPU, for both libraries the best of 4,096 to 1,048,576 when they were compared."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import ndimage, signal
 
-from benchmarks.gate import Missing
+from .gate import Missing
 
 Call = Callable[[], Any]
 

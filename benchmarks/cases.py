@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from benchmarks import fuzzy_cases, network_cases, raster_cases, scorer_cases
-from benchmarks.gate import Case
+from . import fuzzy_cases, network_cases, raster_cases, scorer_cases
+from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
 

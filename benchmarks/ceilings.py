@@ -17,8 +17,8 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from benchmarks.clock import interleaved
-from benchmarks.ways import side_by_side
+from .clock import interleaved
+from .ways import side_by_side
 
 CHAINS = 12
 """Multiply-adds in flight: more than four cycles of latency on two units need, and few enough for 16 registers."""

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.stacks import Stack, Wanted
 from mpmjax.ops.membership import Memberships
 from mpmjax.types import Membership
+
+from .stacks import Stack, Wanted
 
 ECDF = """
     float v{l} = fminf(fmaxf(x{l}, {first}), {last});

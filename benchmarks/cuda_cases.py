@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import array_baselines, baselines, cuda_baselines, inputs
-from benchmarks.fuzzy_cases import GAMMA, LAYERS, MISSING
-from benchmarks.gate import Case, Missing
-from benchmarks.stacks import Stack, Wanted, arrays, judge
 from mpmjax.ops.membership import Memberships
 from mpmjax.ops.membership import membership as op_membership
+
+from . import array_baselines, baselines, cuda_baselines, inputs
+from .fuzzy_cases import GAMMA, LAYERS, MISSING
+from .gate import Case, Missing
+from .stacks import Stack, Wanted, arrays, judge
 
 NAMES = ("membership",)
 """Ops that have a CUDA form."""

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from benchmarks.clock import Call, on_host
+from . import machine
+from .clock import Call, on_host
 
 FLUSH = 2**30
 """Bytes written before a visit: 20 times the largest L2 cache, and about 0.4 ms of an H100's time."""

@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.stacks import Wanted
 from mpmjax.ops.membership import Memberships
 from mpmjax.types import Membership
+
+from .stacks import Wanted
 
 CHUNK = 65_536
 """Cells a chunk, the best of 4,096 to 1,048,576 when they were compared; a quarter takes up to 1.15 times as long."""

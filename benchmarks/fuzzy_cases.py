@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import array_baselines, baselines, fuzzy_baselines, inputs, overlay_baselines
-from benchmarks.gate import Case, Missing, close
-from benchmarks.stacks import ULP, Stack, Wanted, arrays, judge
 from mpmjax.ops.membership import Memberships
 from mpmjax.ops.membership import membership as op_membership
 from mpmjax.ops.overlay import overlay as op_overlay
 from mpmjax.ops.plan import Overlay
 from mpmjax.reference.overlay import overlay as reference_overlay
+
+from . import array_baselines, baselines, fuzzy_baselines, inputs, overlay_baselines
+from .gate import Case, Missing, close
+from .stacks import ULP, Stack, Wanted, arrays, judge
 
 LAYERS = 8
 MISSING = 0.05

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from benchmarks import ceilings
-from benchmarks.clock import interleaved
-from benchmarks.ways import cores_here
+from . import ceilings
+from .clock import interleaved
+from .ways import cores_here
 
 PACKAGES = (
     *("mpmjax", "numpy", "numba", "scipy", "jax", "flax", "torch", "onnx", "onnxruntime"),

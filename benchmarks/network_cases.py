@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import inputs, network_rivals
-from benchmarks.gate import Case, Verdict, close
-from benchmarks.network_baselines import weights_of
-from benchmarks.ways import Call, Tuned, cores_here, parts, side_by_side
 from mpmjax.ops.lstm import Scorer
 from mpmjax.reference import lstm as definition
+
+from . import inputs, network_rivals
+from .gate import Case, Verdict, close
+from .network_baselines import weights_of
+from .ways import Call, Tuned, cores_here, parts, side_by_side
 
 LAYERS, HIDDEN, LATENT = 8, 32, 8
 FEATURES = (1, 5)

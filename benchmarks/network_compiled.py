@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from benchmarks.network_baselines import Network, Weights, stacked, stepwise
+from .network_baselines import Network, Weights, stacked, stepwise
 
 
 def onnx_network(onnx: ModuleType, runtime: ModuleType, w: Weights, threads: int = 1) -> Network:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from benchmarks.baselines import with_library
-from benchmarks.gate import Missing
-from benchmarks.network_baselines import Network, Weights, numpy_network, torch_network
-from benchmarks.network_compiled import flax_network, onnx_network
-from benchmarks.ways import Call, Tuned, cores_here, parts, side_by_side
+from .baselines import with_library
+from .gate import Missing
+from .network_baselines import Network, Weights, numpy_network, torch_network
+from .network_compiled import flax_network, onnx_network
+from .ways import Call, Tuned, cores_here, parts, side_by_side
 
 CHUNKS = (256, 512, 1024, 2048, 4096, 8192, 16_384)
 """Cells a chunk that are tried."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.fuzzy_baselines import CHUNK
+from .fuzzy_baselines import CHUNK
 
 
 def numpy_gamma(mu: np.ndarray, valid: np.ndarray, gamma: float) -> np.ndarray:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import baselines, inputs
-from benchmarks.gate import Case, Verdict, close
-from benchmarks.stacks import ULP
 from mpmjax.ops.density import density_in_memory
 from mpmjax.ops.distance import distance_in_memory
 from mpmjax.ops.label import label as op_label
 from mpmjax.reference.density import density as reference_density
 from mpmjax.reference.distance import distance as reference_distance
 from mpmjax.reference.label import label as reference_label
+
+from . import baselines, inputs
+from .gate import Case, Verdict, close
+from .stacks import ULP
 
 
 def distance(rng: np.random.Generator, side: int) -> tuple[Case, ...]:

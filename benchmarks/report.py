@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clock import Spread, Timing
-from benchmarks.gate import Case, Verdict
-from benchmarks.machine import Machine
+from .clock import Spread, Timing
+from .gate import Case, Verdict
+from .machine import Machine
 
 COPY = "memcpy"
 """The candidate that only copies the bytes that anyone has to move, half of them read and half written."""

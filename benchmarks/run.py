@@ -1,4 +1,4 @@
-"""Gate, time, report: python -m benchmarks.run [--case NAME]... [--size SIDE] [--repeats N] [--cores N...]
+"""Gate, time, report: python -m mpmjax.benchmarks.run [--case NAME]... [--size SIDE] [--repeats N] [--cores N...]
 [--backend cpu|cuda].
 
 Exit status: 0 all cases were timed, 1 a gate was red (that case was not timed), 2 usage, or no card where one is asked
@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from benchmarks import cases, clock, cuda_cases, device, gate, machine, report
-from benchmarks.ways import Tuned, a_process_each
 from mpmjax.ops import cuda
+
+from . import cases, clock, cuda_cases, device, gate, machine, report
+from .ways import Tuned, a_process_each
 
 RESULTS = Path(__file__).parent / "results"
 GATE_SIDE = 157
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None, builders: Mapping[str, Builder] = ca
     if options.backend == "cuda":
         return _on_card(options)
     if len(options.cores) > 1:
-        return a_process_each("benchmarks.run", sys.argv[1:] if argv is None else argv, options.cores)
+        return a_process_each("mpmjax.benchmarks.run", sys.argv[1:] if argv is None else argv, options.cores)
     with machine.on_cores(options.cores[0]), threadpool_limits(limits=1):
         place, copies = machine.describe(), machine.Copies().of
         visit = partial(clock.on_host, now=CLOCKS[options.clock])
@@ -166,7 +167,7 @@ def _run_variant(
 
 def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.run", description="Gate, time and report the hot loops."
+        prog="python -m mpmjax.benchmarks.run", description="Gate, time and report the hot loops."
     )
     parser.add_argument("--case", action="append", choices=sorted(builders), help="an op; may be repeated; default all")
     parser.add_argument("--variant", default="", help="only variants whose name holds this text")

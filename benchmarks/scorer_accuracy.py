@@ -1,4 +1,4 @@
-"""How exact the forms of the scorer are on trained weights: python -m benchmarks.scorer_accuracy FOLDER...
+"""How exact the forms of the scorer are on trained weights: python -m mpmjax.benchmarks.scorer_accuracy FOLDER...
 
 A folder holds a saved Screener. Random cells, a twentieth of their layers missing, go through each form and through the
 definition in float64: worst and root mean square error of each map, or for classes the share of cells that differ. The
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.inputs import presence
 from mpmjax.autoencoder.checkpoint import load_screener
 from mpmjax.errors import MpmError
 from mpmjax.ops.lstm import Scorer
 from mpmjax.reference import lstm as definition
+
+from .inputs import presence
 
 MAPS = ("prospectivity", "favourability", "anomaly", "confidence", "risk", "spread", "surprise")
 CLASSES = ("groups", "quadrants", "driver")
@@ -31,7 +32,9 @@ Arrays = Mapping[str, np.ndarray]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table for each folder and scale; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scorer_accuracy", description="Errors of the scorer.")
+    parser = argparse.ArgumentParser(
+        prog="python -m mpmjax.benchmarks.scorer_accuracy", description="Errors of the scorer."
+    )
     parser.add_argument("folders", type=Path, nargs="+", help="with screener.safetensors and screener.json")
     parser.add_argument("--forms", nargs="+", default=["jax", "cpu"], help="backends of the scorer")
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0, 3.0], help="of the LSTMs' weights")

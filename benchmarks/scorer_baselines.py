@@ -12,11 +12,12 @@ from types import ModuleType
 
 import numpy as np
 
-from benchmarks.baselines import Call, with_library
-from benchmarks.gate import Missing
-from benchmarks.network_baselines import Network, numpy_network, torch_network, weights_of, with_features
-from benchmarks.ways import cores_here, parts, side_by_side
 from mpmjax.reference.lstm import DRIVE_END, layer_ranks
+
+from .baselines import Call, with_library
+from .gate import Missing
+from .network_baselines import Network, numpy_network, torch_network, weights_of, with_features
+from .ways import cores_here, parts, side_by_side
 
 NUMPY_CHUNK, TORCH_CHUNK = 4096, 1024
 """Cells a chunk: the best of 256 to 16,384 when they were compared."""

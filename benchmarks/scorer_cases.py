@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from benchmarks import inputs, scorer_baselines
-from benchmarks.fuzzy_cases import MISSING
-from benchmarks.gate import Case, Verdict, close
-from benchmarks.network_cases import HIDDEN, LATENT, LAYERS, Output, in_jax, joined, operations, ours, told_cores
-from benchmarks.ways import Tuned
 from mpmjax.ops.lstm import Scorer
 from mpmjax.reference.lstm import score as definition
+
+from . import inputs, scorer_baselines
+from .fuzzy_cases import MISSING
+from .gate import Case, Verdict, close
+from .network_cases import HIDDEN, LATENT, LAYERS, Output, in_jax, joined, operations, ours, told_cores
+from .ways import Tuned
 
 MEMBERS = 8
 NETWORK = "network of one member"

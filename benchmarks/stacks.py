@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import inputs
-from benchmarks.gate import Verdict, close
 from mpmjax.ops.membership import Memberships
 from mpmjax.ops.plan import MembershipPlan, Overlay, plan_memberships
 from mpmjax.reference.membership import membership as reference_membership
 from mpmjax.reference.overlay import overlay as reference_overlay
 from mpmjax.types import Membership
+
+from . import inputs
+from .gate import Verdict, close
 
 ULP = 2.0**-23
 """Spacing of float32 just above 1: results in [0, 1] are rounded by at most half of it."""

@@ -1,8 +1,8 @@
 """The flow of tiles: how far a pass is from its stages' own time, and whether its memory is flat.
 
-    python -m benchmarks.streaming memory [--sides 4096 16384] [--folder DIR]
-    python -m benchmarks.streaming overlap [--side 8192] [--repeats 3] [--folder DIR]
-    python -m benchmarks.streaming device [--tiles 60] [--milliseconds 40]
+    python -m mpmjax.benchmarks.streaming memory [--sides 4096 16384] [--folder DIR]
+    python -m mpmjax.benchmarks.streaming overlap [--side 8192] [--repeats 3] [--folder DIR]
+    python -m mpmjax.benchmarks.streaming device [--tiles 60] [--milliseconds 40]
 
 `memory` screens synthetic districts of two int16 layers with one Screener (1 member, 8 hidden units), each in a process
 of its own, and shows the peak of its resident memory.
@@ -93,7 +93,7 @@ def measured(folder: Path, side: int) -> dict[str, Any]:
         from mpmjax import pipeline
 
         pipeline.fit(district(folder, FIT_SIDE), folder / "fit")
-    command = [sys.executable, "-m", "benchmarks.streaming", "one", "--folder", str(folder), "--side", str(side)]
+    command = [sys.executable, "-m", "mpmjax.benchmarks.streaming", "one", "--folder", str(folder), "--side", str(side)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 

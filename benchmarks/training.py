@@ -1,4 +1,4 @@
-"""How fast the ensemble is trained, and whether it matters how: python -m benchmarks.training [--cores N...].
+"""How fast the ensemble is trained, and whether it matters how: python -m mpmjax.benchmarks.training [--cores N...].
 
 Samples a second of `train_ensemble` as it is called, all steps of a member in one compiled program, against a loop of
 torch over the same autoencoder, loss and optimiser, eager and by torch.compile, interleaved: one member with several
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from benchmarks import clock, gate, machine, report, training_cases, ways
+from . import clock, gate, machine, report, training_cases, ways
 
 RESULTS = Path(__file__).parent / "results" / "cpu.jsonl"
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(training_cases.agreement(options.seed, options.steps or 600))
         return 0
     if len(options.cores) > 1:
-        return ways.a_process_each("benchmarks.training", sys.argv[1:] if argv is None else argv, options.cores)
+        return ways.a_process_each("mpmjax.benchmarks.training", sys.argv[1:] if argv is None else argv, options.cores)
     with machine.on_cores(options.cores[0]), threadpool_limits(limits=1):
         return _timed(options)
 
@@ -69,7 +69,7 @@ def _result(
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description="Time the training.")
+    parser = argparse.ArgumentParser(prog="python -m mpmjax.benchmarks.training", description="Time the training.")
     parser.add_argument("--batches", type=int, nargs="*", default=[256, 512, 1024, 2048], help="of one member")
     parser.add_argument("--members", type=int, nargs="*", default=[2, 4], help="trained beside each other")
     parser.add_argument("--steps", type=int, help="of a visit (100), or of the agreement (600)")

@@ -16,11 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import training_torch
-from benchmarks.baselines import with_library
-from benchmarks.gate import Case, Missing, Verdict, close
-from benchmarks.network_cases import HIDDEN, LATENT, LAYERS, products, told_cores
-from benchmarks.ways import Call, Tuned, cores_here, side_by_side
 from mpmjax.autoencoder.network import export, masked_loss
 from mpmjax.autoencoder.training import (
     EVALUATE_EVERY,
@@ -34,6 +29,12 @@ from mpmjax.ops.lstm import Scorer
 from mpmjax.reference import lstm as definition
 from mpmjax.scoring.anomaly import residual_scale, surprise
 from mpmjax.scoring.latent import predicted, regress
+
+from . import training_torch
+from .baselines import with_library
+from .gate import Case, Missing, Verdict, close
+from .network_cases import HIDDEN, LATENT, LAYERS, products, told_cores
+from .ways import Call, Tuned, cores_here, side_by_side
 
 SIDE = 141
 """Rows and columns of the sample: about the 20,000 cells that are the default."""

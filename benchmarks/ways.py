@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
-from benchmarks.clock import interleaved
+from .clock import interleaved
 
 Call = Callable[[], Any]
 

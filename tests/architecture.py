@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("autoencoder", "scoring", "evidence", "reporting"),
     ("stages",),
     ("pipeline",),
+    ("benchmarks",),
     ("cli",),
     ("__main__",),
 )
@@ -60,9 +61,10 @@ class Import:
 
 
 def source_files(root: Path) -> dict[str, Path]:
-    """Module name -> file, for the package as it will be installed: src/mpmjax with kernels/ and examples/ in it."""
+    """Module name -> file of the package as installed: src/mpmjax with benchmarks/, kernels/ and examples/ in it."""
     folders = {
         PACKAGE: root / "src" / PACKAGE,
+        f"{PACKAGE}.benchmarks": root / "benchmarks",
         f"{PACKAGE}.kernels": root / "kernels",
         f"{PACKAGE}.examples": root / "examples",
     }
@@ -176,7 +178,7 @@ def judges_and_rivals(root: Path) -> list[str]:
         if (root / "tests" / "benchmarks") in path.parents:
             continue
         for item in imports_of(path, path.stem, {}):
-            if item.target.split(".")[0] == "benchmarks":
+            if item.target.split(".")[:2] == [PACKAGE, "benchmarks"]:
                 wrong.append(f"{path.relative_to(root)}:{item.line}: a test imports {item.target}")
     return wrong
 

@@ -162,8 +162,8 @@ def test_benchmarks_and_tests_are_strangers(tmp_path: Path) -> None:
         tmp_path,
         {
             "tests/tolerances.py": "",
-            "tests/test_a.py": "from benchmarks.cases import CASES\n",
-            "tests/benchmarks/test_clock.py": "from benchmarks import clock\n",
+            "tests/test_a.py": "from mpmjax.benchmarks.cases import CASES\n",
+            "tests/benchmarks/test_clock.py": "from mpmjax.benchmarks import clock\n",
             "benchmarks/run.py": "import tolerances\n",
         },
     )

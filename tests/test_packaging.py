@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+BESIDE = {"mpmjax.benchmarks", "mpmjax.benchmarks.method", "mpmjax.examples", "mpmjax.kernels"}
 SHIPPED_FROM = ("src", "kernels", "examples", "tests", "benchmarks", "pyproject.toml", "README.md", "LICENSE")
 HEAVY = ("jax", "flax", "optax", "numba", "rasterio", "geopandas", "sklearn", "matplotlib", "cupy")
 IN_COPY = "import setuptools.build_meta as backend, sys; print(backend.{call}(sys.argv[1]))"
@@ -85,7 +86,7 @@ def test_every_room_is_listed(checkout: Path) -> None:
     """A folder of Python files that pyproject.toml forgets is missing from the wheel, and from nothing else."""
     stated = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(checkout / "src") for path in (checkout / "src").rglob("*.py")}
-    assert set(stated) == {".".join(folder.parts) for folder in folders} | {"mpmjax.kernels", "mpmjax.examples"}
+    assert set(stated) == {".".join(folder.parts) for folder in folders} | BESIDE
     for folder in folders:
         assert (checkout / "src" / folder / "__init__.py").is_file()
 
@@ -126,7 +127,7 @@ def test_wheel_holds_nothing_else(wheel_names: set[str]) -> None:
     top = {PurePosixPath(name).parts[0] for name in wheel_names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"mpmjax"}
     parts = {part for name in wheel_names for part in PurePosixPath(name).parts}
-    assert parts.isdisjoint({"tests", "benchmarks", "__pycache__", "src"})
+    assert parts.isdisjoint({"tests", "results", "__pycache__", "src"})
     assert not [name for name in wheel_names if name.endswith((".pyc", ".egg-info", ".so"))]
 
 

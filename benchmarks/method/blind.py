@@ -1,4 +1,6 @@
-"""The score on forty districts that it was not made on: python -m benchmarks.method.blind [--members 8] [--jobs 1].
+"""The score on forty districts that it was not made on.
+
+    python -m mpmjax.benchmarks.method.blind [--members 8] [--jobs 1]
 
 Each district goes through the package's own stages, from values to scores, as a project file would send it: typed
 default memberships, geochemistry by its logarithm, directions as the geologist states them. Its rivals are fitted to
@@ -23,7 +25,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.method.blind_districts import SCENARIOS, SEEDS, district
+from .blind_districts import SCENARIOS, SEEDS, district
 
 RIVALS = ("typed mean", "gamma", "Fisher", "TOPSIS-M", "isolation forest", "Mahalanobis", "PCA", "dense autoencoder")
 OURS = "prospectivity"
@@ -64,8 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def judge(scenario: str, seed: int, members: int) -> Record:
     """AUC of every score on one district."""
-    from benchmarks.method.case import of_made
-    from benchmarks.method.scores import fitted, scores
+    from .case import of_made
+    from .scores import fitted, scores
 
     made = district(scenario, seed)
     case = of_made(made, members)

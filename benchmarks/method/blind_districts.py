@@ -33,9 +33,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.method.blind_geology import Field, Ground, Mask, cells_to, make_ground
-from benchmarks.method.blind_scenarios import ORE, PLANS, Part
-from benchmarks.method.blind_surveys import observe
+from .blind_geology import Field, Ground, Mask, cells_to, make_ground
+from .blind_scenarios import ORE, PLANS, Part
+from .blind_surveys import observe
 
 SCENARIOS = ("co-favourable layers", "a specific pair", "redundant layers", "barren anomalies", "missing layers")
 SEEDS: dict[str, tuple[int, ...]] = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from benchmarks.method.blind_geology import Field, Ground, Mask, gaussian_field, normal_scores
-from benchmarks.method.blind_surveys import KINDS, Kind, blurred
+from .blind_geology import Field, Ground, Mask, gaussian_field, normal_scores
+from .blind_surveys import KINDS, Kind, blurred
 
 ORE = ("conduit", "heat", "host", "alteration", "metal", "pathfinder", "magnetite", "veins")
 NUISANCES = ("late", "rock", "weathering", "basement")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, spatial
 
-from benchmarks.method.blind_geology import Field, Mask, cells_to, gaussian_field
+from .blind_geology import Field, Mask, cells_to, gaussian_field
 
 CELL = 100.0
 """Metres."""

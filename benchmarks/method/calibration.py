@@ -1,6 +1,6 @@
 """The three factors of the confidence index (scoring/stability.py), and how well they foretell on other districts.
 
-    python -m benchmarks.method.calibration --districts 10 --fits 3 --members 4 8
+    python -m mpmjax.benchmarks.method.calibration --districts 10 --fits 3 --members 4 8
 
 Confidence is meant as a probability: that a cell stays on its side of the cut if all is fitted again. So synthetic
 districts (blind_districts.py, of seeds that no judging of the score uses) are fitted several times over, each time to
@@ -23,11 +23,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize
 
-from benchmarks.method.blind_districts import SCENARIOS, SEEDS, District, district
-from benchmarks.method.case import of_made
-from benchmarks.method.scores import AREA_SHARE, OURS, fitted
 from mpmjax.ops.lstm import Scorer
 from mpmjax.scoring.stability import LEAST, NEAR, moved
+
+from .blind_districts import SCENARIOS, SEEDS, District, district
+from .case import of_made
+from .scores import AREA_SHARE, OURS, fitted
 
 SIZE = 8_000
 """Cells of a sample."""

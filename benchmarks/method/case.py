@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 
-from benchmarks.method.blind_districts import District
 from mpmjax.pipeline import prepare
 from mpmjax.project import load_project
 from mpmjax.project_sections import ModelSection
@@ -25,6 +24,8 @@ from mpmjax.stages.fuzzify import fuzzify
 from mpmjax.stages.sample import sample
 from mpmjax.stream.reader import StackReader
 from mpmjax.types import Evidence, FuzzySample, Grid, Layer, Tile
+
+from .blind_districts import District
 
 SAMPLE = 20_000
 """Cells that a made district is fitted on."""

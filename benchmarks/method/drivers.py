@@ -1,6 +1,6 @@
 """Whether the driver of a cell is the layer that made it stand out, where it is known which layer that is.
 
-    python -m benchmarks.method.drivers [--seeds 11 12] [--members 8]
+    python -m mpmjax.benchmarks.method.drivers [--seeds 11 12] [--members 8]
 
 A synthetic district (mpmjax.synthetic) of 400 x 400 cells of 90 m with seven layers and 30 deposits is computed three
 times: bare; with its deposits, and the places that only look like them; and with its barren anomalies besides. A
@@ -28,8 +28,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.method.case import Case, of_project
-from benchmarks.method.scores import AREA_SHARE, OURS, fitted
 from mpmjax.ops.lstm import Scorer
 from mpmjax.scoring.favourability import ecdf_knots
 from mpmjax.synthetic.district import PLAIN, make_district
@@ -38,6 +36,9 @@ from mpmjax.synthetic.noise import Window
 from mpmjax.synthetic.planted import deposits, planted_tables
 from mpmjax.synthetic.recast import original, recast, score_of
 from mpmjax.synthetic.scenario import Scenario
+
+from .case import Case, of_project
+from .scores import AREA_SHARE, OURS, fitted
 
 SIDE, RESOLUTION, LAYERS, DEPOSITS = 400, 90.0, 7, 30
 BARREN = 4.0

@@ -12,7 +12,7 @@ Each row trains members that differ in nothing else and says, in Spearman's corr
 how alike the maps of two of them are (mean and least of all pairs), and those of two halves of them (even and odd).
 R is what a member's latent says of favourability, anomaly its surprise. No label is looked at.
 
-    python -m benchmarks.method.ensemble_noise examples/cloncurry_iocg.toml another.toml --members 8
+    python -m mpmjax.benchmarks.method.ensemble_noise examples/cloncurry_iocg.toml another.toml --members 8
 """
 
 from __future__ import annotations

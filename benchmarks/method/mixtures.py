@@ -1,6 +1,6 @@
 """How often the number of groups is right where there is a right one: mixtures of Gaussians that overlap by 5 %.
 
-    python -m benchmarks.method.mixtures --mixtures 100 --singles 20 > table.md
+    python -m mpmjax.benchmarks.method.mixtures --mixtures 100 --singles 20 > table.md
 
 Every mixture has 5,000 points in 4 or 8 dimensions and 2 to 8 clusters of their own shape (axes up to 3 : 1 in length)
 and weight (0.05 to 0.5, to 0.55 of two). A cluster is placed in a random direction from one that stands, so far off

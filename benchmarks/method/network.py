@@ -1,6 +1,6 @@
 """What the network adds to the ranking of a real district, and how steady its part is.
 
-    python -m benchmarks.method.network examples/nanling_li.toml examples/missouri_ni.toml ...
+    python -m mpmjax.benchmarks.method.network examples/nanling_li.toml examples/missouri_ni.toml ...
 
 Every project is fitted once, by the package's own stages. The first table has the AUC of known deposits against all
 other cells that a map would score: of the score, of the score with its network replaced (scores.py), and of each
@@ -18,14 +18,15 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from benchmarks.method.blind import auc_of
-from benchmarks.method.case import Case, of_project
-from benchmarks.method.scores import ABLATED, OURS, REPLACED, fitted, raised, scores
 from mpmjax.ops.lstm import Scorer
 from mpmjax.scoring.anomaly import surprise
 from mpmjax.scoring.latent import predicted, regress, split_half
 from mpmjax.scoring.weights import favourability
 from mpmjax.types import Ensemble
+
+from .blind import auc_of
+from .case import Case, of_project
+from .scores import ABLATED, OURS, REPLACED, fitted, raised, scores
 
 ALONE = ("anomaly", *REPLACED.values())
 STEADY = ("prospectivity", "R", "corner", "anomaly")

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from benchmarks.method.case import Case
 from mpmjax.ops.lstm import Scorer
 from mpmjax.scoring.baselines import NAMES, Baseline, fit_baselines
 from mpmjax.scoring.favourability import ecdf_knots
@@ -25,6 +24,8 @@ from mpmjax.stages.confidence import confidence
 from mpmjax.stages.group import group
 from mpmjax.stages.train import train
 from mpmjax.types import Ensemble, FuzzySample, Screener
+
+from .case import Case
 
 OURS = "prospectivity"
 REPLACED = {"with a dense one": "dense autoencoder", "with no network": "Mahalanobis"}

@@ -1,6 +1,6 @@
 """Whether a district's groups are the same if all is fitted again: other cells in the sample, other members.
 
-    python -m benchmarks.method.steady_groups examples/nanling_li.toml another.toml --seeds 10
+    python -m mpmjax.benchmarks.method.steady_groups examples/nanling_li.toml another.toml --seeds 10
 
 A project is fitted with the seeds 0 to 9, each to a sample of its own, and every fit then groups the cells of one more
 sample, the base sample, so that the same cells are compared. A row a seed:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.method import blind_districts
-from benchmarks.method.blind_districts import FEWEST, MOST, SCENARIOS, SEEDS, District, district, wrong_direction
-from benchmarks.method.blind_geology import (
+from mpmjax.benchmarks.method import blind_districts
+from mpmjax.benchmarks.method.blind_districts import FEWEST, MOST, SCENARIOS, SEEDS, District, district, wrong_direction
+from mpmjax.benchmarks.method.blind_geology import (
     LARGEST,
     SMALLEST,
     Field,
@@ -20,8 +20,8 @@ from benchmarks.method.blind_geology import (
     make_ground,
     normal_scores,
 )
-from benchmarks.method.blind_scenarios import NUISANCES, ORE, PLANS, black_shale, laterite, plume
-from benchmarks.method.blind_surveys import KINDS, Kind, observe
+from mpmjax.benchmarks.method.blind_scenarios import NUISANCES, ORE, PLANS, black_shale, laterite, plume
+from mpmjax.benchmarks.method.blind_surveys import KINDS, Kind, observe
 
 ROLES = {"distance", "geochemistry", "geophysics", "index", "density"}
 THEME = {kind.name: theme for theme, kinds in KINDS.items() for kind in kinds}

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from benchmarks.clock import Spread, Timing, interleaved, on_host
+from mpmjax.benchmarks.clock import Spread, Timing, interleaved, on_host
 
 
 class Hands:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import clock, cuda_cases, device, gate, machine, run
+from mpmjax.benchmarks import clock, cuda_cases, device, gate, machine, run
 from mpmjax.ops import cuda
 
 FLUSH = 2**16

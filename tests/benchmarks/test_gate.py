@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks import cases, gate, machine, run
-from benchmarks.stacks import Stack, Wanted
+from mpmjax.benchmarks import cases, gate, machine, run
+from mpmjax.benchmarks.stacks import Stack, Wanted
 from mpmjax.ops.membership import Memberships
 from mpmjax.types import Membership
 

@@ -9,10 +9,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tolerances import SCORER, assert_close
 
-from benchmarks.method import blind, network, runs
-from benchmarks.method.blind_districts import SCENARIOS, SEEDS, district
-from benchmarks.method.case import Case, of_made
-from benchmarks.method.scores import ABLATED, OURS, fitted, raised, scores
+from mpmjax.benchmarks.method import blind, network, runs
+from mpmjax.benchmarks.method.blind_districts import SCENARIOS, SEEDS, district
+from mpmjax.benchmarks.method.case import Case, of_made
+from mpmjax.benchmarks.method.scores import ABLATED, OURS, fitted, raised, scores
 from mpmjax.ops.lstm import Scorer
 from mpmjax.scoring.weights import favourability
 from mpmjax.types import Ensemble, Screener

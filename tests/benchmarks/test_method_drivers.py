@@ -9,9 +9,9 @@ import numpy as np
 import rasterio
 from affine import Affine
 
-from benchmarks.method import drivers
-from benchmarks.method.case import Case
-from benchmarks.method.drivers import DEPOSITS, LAYERS, RESOLUTION, SCENARIOS, Planted
+from mpmjax.benchmarks.method import drivers
+from mpmjax.benchmarks.method.case import Case
+from mpmjax.benchmarks.method.drivers import DEPOSITS, LAYERS, RESOLUTION, SCENARIOS, Planted
 from mpmjax.project_sections import ModelSection
 from mpmjax.synthetic.district import make_district
 from mpmjax.synthetic.layers import themes

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from benchmarks.method import mixtures
-from benchmarks.method.mixtures import AXES, METHODS, MISCLASSIFIED, OURS, Answer, Mixture, mixture
+from mpmjax.benchmarks.method import mixtures
+from mpmjax.benchmarks.method.mixtures import AXES, METHODS, MISCLASSIFIED, OURS, Answer, Mixture, mixture
 
 
 def pair_error(made: Mixture, own: int, other: int, rng: np.random.Generator) -> float:

@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.method import calibration, steady_groups
-from benchmarks.method.blind_districts import SCENARIOS, SEEDS, District, district
-from benchmarks.method.calibration import BINS, Fit
-from benchmarks.method.case import Case, of_made
+from mpmjax.benchmarks.method import calibration, steady_groups
+from mpmjax.benchmarks.method.blind_districts import SCENARIOS, SEEDS, District, district
+from mpmjax.benchmarks.method.calibration import BINS, Fit
+from mpmjax.benchmarks.method.case import Case, of_made
 
 FACTORS = np.array([0.2, 0.7, 0.1])
 

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import ceilings, inputs, network_cases, network_rivals, run, ways
-from benchmarks.gate import Missing
-from benchmarks.network_baselines import numpy_network, weights_of, with_features
-from benchmarks.network_compiled import flax_network
+from mpmjax.benchmarks import ceilings, inputs, network_cases, network_rivals, run, ways
+from mpmjax.benchmarks.gate import Missing
+from mpmjax.benchmarks.network_baselines import numpy_network, weights_of, with_features
+from mpmjax.benchmarks.network_compiled import flax_network
 
 LAYERS, HIDDEN, LATENT, CELLS = 5, 6, 3, 37
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import gate, machine, report, run
-from benchmarks.clock import Timing
+from mpmjax.benchmarks import gate, machine, report, run
+from mpmjax.benchmarks.clock import Timing
 
 PLACE = machine.Machine(
     cpu="a processor (avx2)",

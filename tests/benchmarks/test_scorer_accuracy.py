@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import inputs, scorer_accuracy
+from mpmjax.benchmarks import inputs, scorer_accuracy
 
 ARRAYS = inputs.screener(np.random.default_rng(5), 2, 3, 8, 2)
 

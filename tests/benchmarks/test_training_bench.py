@@ -7,9 +7,9 @@ import importlib.util
 import numpy as np
 import pytest
 
-from benchmarks import training, training_cases, training_torch
-from benchmarks.gate import Missing
 from mpmjax.autoencoder.training import Plan, plan_members
+from mpmjax.benchmarks import training, training_cases, training_torch
+from mpmjax.benchmarks.gate import Missing
 
 
 @pytest.fixture(scope="module")
