@@ -107,6 +107,11 @@ def _in_order(inputs: jax.Array, present: jax.Array, order: jax.Array) -> State:
     return inputs.swapaxes(0, 1)[order], present.swapaxes(0, 1)[order]
 
 
+def latent_size(stated: int | None, layers: int) -> int:
+    """d: as stated, else max(1, min(8, L // 2))."""
+    return stated if stated is not None else max(1, min(8, layers // 2))
+
+
 def masked_loss(
     x: jax.Array,
     x_hat: jax.Array,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpmjax.autoencoder.network import latent_size
 from mpmjax.autoencoder.training import (
     EVALUATE_EVERY,
     Trained,
@@ -151,11 +152,6 @@ def _told(reached: Mapping[str, Any]) -> str:
         return f"  {members} member{'s' * (members > 1)}: too few to tell how far two halves of them agree"
     figures = f"{reached['R']:.3f} (R) and {reached['surprise']:.3f} (surprise)"
     return f"  {members} members: the ranks of cells by two halves of them correlate at {figures}"
-
-
-def latent_size(stated: int | None, layers: int) -> int:
-    """d: as stated, else max(1, min(8, L // 2))."""
-    return stated if stated is not None else max(1, min(8, layers // 2))
 
 
 def _course(loss: np.ndarray) -> list[list[float | None]]:
