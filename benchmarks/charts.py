@@ -7,30 +7,47 @@ apart for all common kinds of colour blindness; what they say is said by positio
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from mpmjax.reporting import drawing
 
 from .clock import Spread
 from .machine import Machine
-from .rows import COPY, Result
+from .rows import COPY, Result, share_of
 
 INK, GREY = "#000000", "#8a8a8a"
 FASTER, SLOWER, OURS = "#0072b2", "#d55e00", "#cccccc"
-_STYLE = {"svg.fonttype": "path", "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "text.color": INK}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "path",
+    "svg.hashsalt": "mpmjax",  # names of clips do not change from page to page
+    **dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color", "text.color"), INK),
+}
 _LINE = 0.235
 """Inches a bar."""
+_LABEL = 0.52
+"""Inches a label of three lines."""
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """The style of the project's own report, in black."""
+    with drawing.style(), mpl.rc_context(_STYLE):
+        yield
 
 
 def svg(figure: Figure) -> str:
     """The figure as SVG without dates; equal figures give equal text."""
     buffer = io.StringIO()
-    with drawing.style(), drawing.matplotlib.rc_context({"svg.hashsalt": "mpmjax", "svg.fonttype": "path"}):
+    with _style():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
 
@@ -50,7 +67,7 @@ def opponents(item: Result) -> dict[str, Spread]:
 def bars(item: Result, between: tuple[float, float]) -> str:
     """Times faster than each opponent, with whiskers from p10 to p90 and a line at 1; logarithmic."""
     ratios = opponents(item)
-    with drawing.style(), drawing.matplotlib.rc_context(_STYLE):
+    with _style():
         height = _LINE * len(ratios)
         figure = Figure(figsize=(5.2, height + 0.62))
         axes = figure.add_axes((0.37, 0.52 / (height + 0.62), 0.37, height / (height + 0.62)))
@@ -96,9 +113,10 @@ def roofline(results: Sequence[Result], machine: Machine) -> str:
     low = min([ridge, *(at for at, _ in points)]) / 8
     high = max([ridge, *(at for at, _ in points)]) * 8
     bottom = min([*achieved, low * copy]) / 2
-    with drawing.style(), drawing.matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(9.6, 4.3))
-        axes = figure.add_axes((0.085, 0.13, 0.52, 0.83))
+    with _style():
+        height = max(4.3, 0.9 + _LABEL * len(points))
+        figure = Figure(figsize=(9.6, height))
+        axes = figure.add_axes((0.085, 0.55 / height, 0.45, 1 - 0.7 / height))
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
@@ -111,44 +129,53 @@ def roofline(results: Sequence[Result], machine: Machine) -> str:
         axes.set_ylabel("operations a second")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e9:g} G"))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(True, which="major")
         axes.spines[["top", "right"]].set_visible(False)
         for (at, item), done in zip(points, achieved, strict=True):
             ours = item.seconds["op"]
             axes.plot([at, at], [item.operations / ours.p90, item.operations / ours.p10], color=FASTER, linewidth=1.2)
             axes.plot([at], [done], "o", color=FASTER, markersize=6)
-        _labels(axes, points, achieved, machine)
+        _labels(axes, points, achieved, machine, height - 0.7)
         return svg(figure)
 
 
-def _labels(axes: Axes, points: Sequence[tuple[float, Result]], achieved: Sequence[float], machine: Machine) -> None:
-    """A label a point in a column beside the axes, from the highest down, far enough apart, each with its line."""
+def _labels(
+    axes: Axes, points: Sequence[tuple[float, Result]], achieved: Sequence[float], machine: Machine, inches: float
+) -> None:
+    """A label a point in a column beside the axes, from the highest down, far enough apart, each with its line; axes of so many
+    inches.
+    """
     order = sorted(range(len(points)), key=lambda at: -achieved[at])
     low, high = axes.get_ylim()
-    wanted = [np.log(achieved[at] / low) / np.log(high / low) for at in order]
-    for rank, at in enumerate(order):
-        ceiling = 1.0 if rank == 0 else wanted[rank - 1] - 0.085
-        wanted[rank] = max(min(wanted[rank], ceiling), 0.0)
+    apart = _LABEL / inches
+    above = 1.0 + apart
+    for left, at in enumerate(order):
+        # No higher than the label above allows, no lower than the labels still to come need.
+        wanted = np.log(achieved[at] / low) / np.log(high / low)
+        above = max(min(wanted, above - apart), apart * (len(order) - 1 - left))
         item = points[at][1]
         roof = min(machine.operations_per_second, points[at][0] * machine.copy_bytes_per_second)
-        share = achieved[at] / roof
-        name = drawing.drawable(f"{item.case}: {item.variant}", 44)
+        name = textwrap.wrap(drawing.drawable(f"{item.case}: {item.variant}", 96), 50)
+        told = f"{achieved[at] / 1e9:.3g} GFLOP/s, {share_of(achieved[at] / roof)} of the roof"
         axes.annotate(
-            f"{name}\n{achieved[at] / 1e9:.3g} GFLOP/s, {share:.0%} of the roof",
+            "\n".join([*name[:2], told]),
             xy=(points[at][0], achieved[at]),
-            xytext=(1.05, wanted[rank]),
+            xytext=(1.06, above),
             textcoords="axes fraction",
             fontsize=8,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7},
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.7, "relpos": (0.0, 0.5), "shrinkB": 3},
         )
 
 
 def memory(results: Sequence[Result]) -> str:
     """Passes over memory: bytes a second as a share of a copy of the same bytes in the same rounds."""
     passes = sorted((item for item in results if COPY in item.times_faster), key=lambda item: -item.of_floor)
-    with drawing.style(), drawing.matplotlib.rc_context(_STYLE):
+    with _style():
         height = _LINE * len(passes)
         figure = Figure(figsize=(9.6, height + 0.7))
         axes = figure.add_axes((0.52, 0.55 / (height + 0.7), 0.33, height / (height + 0.7)))
@@ -157,9 +184,9 @@ def memory(results: Sequence[Result]) -> str:
             axes.barh(at, 100 * share.median, height=0.62, color=FASTER)
             axes.plot([100 * share.p10, 100 * share.p90], [at, at], color=INK, linewidth=1.1, marker="|", markersize=5)
             words = (
-                f"{share.median:.0%}, {item.bytes_moved / ours.median / 1e9:.3g} GB/s"
+                f"{share_of(share.median)}, {item.bytes_moved / ours.median / 1e9:.3g} GB/s"
                 if item.bytes_moved
-                else f"{share.median:.0%}"
+                else f"{share_of(share.median)}"
             )
             axes.text(1.03, at, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
         most = max([100.0, *(100 * item.times_faster[COPY].p90 for item in passes)])

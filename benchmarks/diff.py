@@ -123,9 +123,10 @@ def compare(base: Sequence[Sequence[Line]], new: Sequence[Sequence[Line]]) -> li
     for key, first in (after[0] if after else {}).items():
         if not all(key in run for run in (*before, *after)):
             continue
-        pairs = [(old[key].rate, now[key].rate) for old, now in zip(before, after, strict=True)]
-        rates = [Spread.of(tuple(pair[at] for pair in pairs)).median for at in (0, 1)]
-        changes.append(Change(key, first.unit, *rates, Spread.of(tuple(now / old for old, now in pairs))))
+        pairs = [(left[key].rate, right[key].rate) for left, right in zip(before, after, strict=True)]
+        old, now = (Spread.of(rates).median for rates in zip(*pairs, strict=True))
+        ratio = Spread.of(tuple(right / left for left, right in pairs))
+        changes.append(Change(key, first.unit, old, now, ratio))
     return changes
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -52,10 +52,9 @@ def main(argv: Sequence[str]) -> None:
     shipped = '"mpmjax.benchmarks"' in (root / "pyproject.toml").read_text(encoding="utf-8")
     if not shipped:
         sys.path.insert(0, str(root))
-    import mpmjax
-
-    if not Path(mpmjax.__file__).is_relative_to(root):
-        sys.exit(f"{root} has no src/mpmjax: {mpmjax.__file__} would be timed in its place")
+    package = find_spec("mpmjax")
+    if package is None or not Path(package.origin or "").is_relative_to(root):
+        sys.exit(f"{root} has no src/mpmjax to time")
     sys.argv = [module, *arguments]
     runpy.run_module(f"mpmjax.benchmarks.{module}" if shipped else f"benchmarks.{module}", run_name="__main__")
 

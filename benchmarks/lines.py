@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .rows import Refused, Result
 
 _SPREADS = ("seconds", "times_faster", "times_part")
 _NUMBERS = ("side", "seed", "work", "error", "tolerance", "of_floor", "slowest", "bytes_moved", "operations", "runs")
+_PERCENTILES = ("median", "p10", "p90")
 _RATES = ("copy_bytes_per_second", "operations_per_second")
 
 
@@ -71,6 +73,7 @@ def parse(text: str) -> Line:
         raise ValueError("it has no machine")
     machine = _machine(held["machine"])
     run = str(held.get("run") or json.dumps([held["machine"], held.get("seed")], sort_keys=True))
+    datetime.fromisoformat(str(held.get("time")))
     if "red" in held:
         return Line(Refused(**_known(Refused, held)), machine, run)
     return Line(_result(held), machine, run)
@@ -115,10 +118,9 @@ def _result(held: Mapping[str, Any]) -> Result:
 
 
 def _spread(held: Any) -> Spread:
-    values = [held.get(name) for name in ("median", "p10", "p90")] if isinstance(held, dict) else [None]
-    if not all(_number(value) and value > 0 for value in values):
+    if not isinstance(held, dict) or not all(_number(held.get(name)) and held[name] > 0 for name in _PERCENTILES):
         raise ValueError(f"{held!r} is no median with p10 and p90")
-    return Spread(*values)
+    return Spread(*(held[name] for name in _PERCENTILES))
 
 
 def _known(kind: type, held: Mapping[str, Any]) -> dict[str, Any]:

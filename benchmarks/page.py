@@ -103,7 +103,7 @@ def _run(run: Sequence[Line]) -> dict[str, Any]:
     machine = run[0].machine
     points = [line.row for line in run if isinstance(line.row, Result) and line.row.operations and line.row.bytes_moved]
     return {
-        "date": max(line.row.time for line in run),
+        "date": words.moment(max(line.row.time for line in run)),
         "cases": ", ".join(dict.fromkeys(line.row.case for line in run)),
         "facts": words.facts(machine),
         "busy": machine.busy,

@@ -13,7 +13,7 @@ from . import noise
 from .clock import Spread, Timing
 from .gate import Case, Verdict
 from .machine import Machine
-from .rows import COPY, HOST_CLOCK, Refused, Result, own_spread, rate, slowest
+from .rows import COPY, HOST_CLOCK, Refused, Result, own_spread, rate, share_of, slowest
 
 _COLUMNS = (
     *("op", "input", "error (allowed)", "rate", "p10 to p90", "slowest visit"),
@@ -120,7 +120,8 @@ def _summary(results: Sequence[Result], refused: Sequence[Refused]) -> list[str]
             f"| {item.case} | {item.variant}, {item.side}² | {gate(item)} | {rate(item.rate)} {item.unit}/s "
             f"| {own_spread(item)} | {slowest(item)} | {best[0] if best else 'nobody'} "
             f"| {f'{best[1].median:.2f} ({best[1].p10:.2f})' if best else ''} "
-            f"| {f'{numpy[1].median:.2f}' if numpy else ''} | {item.of_floor:.0%} of {item.limit} | {item.remark} |"
+            f"| {f'{numpy[1].median:.2f}' if numpy else ''} | {share_of(item.of_floor)} of {item.limit} "
+            f"| {item.remark} |"
         )
     lines += [
         f"| {item.case} | {item.variant}, {item.side}² | **RED**: {item.red} |" + " |" * (len(_COLUMNS) - 3)

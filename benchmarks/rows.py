@@ -150,6 +150,11 @@ def rate(per_second: float) -> str:
     return f"{per_second:.3g} "
 
 
+def share_of(share: float) -> str:
+    """A share in percent, with a decimal where it is small."""
+    return f"{share:.0%}" if share >= 0.1 else f"{100 * share:.2g}%"
+
+
 def own_spread(result: Result) -> str:
     """p10 to p90 of the op's own visits around their median, in percent."""
     ours = result.seconds["op"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from . import charts, report, rows
@@ -20,6 +21,7 @@ STANDINGS = {
 
 
 def cores(line: Line) -> int:
+    """Cores that the run could use."""
     return line.machine.cores_used
 
 
@@ -42,9 +44,18 @@ def overview(case: str, shown: Sequence[Line]) -> dict[str, Any]:
         "best": _range([charts.plain(ratio.median) for _, ratio in sorted(best, key=_median)]),
         "rivals": ", ".join(dict.fromkeys(name for name, _ in best)),
         "numpy": _range([charts.plain(ratio.median) for _, ratio in sorted(numpy, key=_median)]),
-        "floor": _range([f"{100 * floor:.0f}" for floor in sorted(floors)]),
+        "floor": _range([rows.share_of(floor) for floor in sorted(floors)]),
         "limit": ", ".join(dict.fromkeys(item.limit for item in results)),
     }
+
+
+def _error(error: float) -> str:
+    return f"{error:.0e}" if error else "0"
+
+
+def moment(time: str) -> str:
+    """A time in ISO 8601 to the minute, for people."""
+    return datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _median(named: rows.Ratio) -> float:
@@ -78,10 +89,10 @@ def summary(line: Line, several: bool) -> dict[str, Any]:
         "faster": f"{best[1].median:.2f}×" if best else "–",
         "worst": f"{best[1].p10:.2f}×" if best else "–",
         "numpy": f"{numpy[1].median:.2f}×" if numpy else "–",
-        "floor": f"{item.of_floor:.0%}",
+        "floor": rows.share_of(item.of_floor),
         "limit": item.limit,
-        "error": f"{item.error:.0e}",
-        "allowed": f"{item.tolerance:.0e}",
+        "error": _error(item.error),
+        "allowed": _error(item.tolerance),
         "remark": item.remark,
     }
 
@@ -94,14 +105,14 @@ def detail(line: Line, several: bool) -> dict[str, Any]:
     return {
         **_name(line, several),
         "gate": f"error {item.error:.1e}, allowed {item.tolerance:.1e}: {item.why}",
-        "told": f"seed {item.seed}, {item.clock} clock, {item.time}, commit {line.machine.commit}",
+        "told": f"seed {item.seed}, {item.clock} clock, {moment(item.time)}, commit {line.machine.commit}",
         "ours": f"{rows.rate(item.rate)} {item.unit}/s",
         "opponents": [
             {
                 "name": name,
                 "rate": f"{rows.rate(item.work / item.seconds[name].median)} {item.unit}/s",
                 "faster": report.times(ratio),
-                "error": f"{item.rival_errors[name]:.0e}" if name in item.rival_errors else "",
+                "error": _error(item.rival_errors[name]) if name in item.rival_errors else "",
                 "how": item.how.get(name, "fewer digits: shown, not counted" if name in item.coarser else ""),
             }
             for name, ratio in item.times_faster.items()
