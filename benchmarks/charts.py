@@ -145,8 +145,10 @@ def roofline(results: Sequence[Result], machine: Machine) -> str:
 def _labels(
     axes: Axes, points: Sequence[tuple[float, Result]], achieved: Sequence[float], machine: Machine, inches: float
 ) -> None:
-    """A label a point in a column beside the axes, from the highest down, far enough apart, each with its line; axes of so many
-    inches.
+    """A label a point in a column beside the axes, from the highest down, far enough apart, each with its line.
+
+    Args:
+        inches: height of the axes.
     """
     order = sorted(range(len(points)), key=lambda at: -achieved[at])
     low, high = axes.get_ylim()
