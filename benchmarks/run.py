@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import sys
 import time
@@ -100,9 +101,8 @@ def measure(options: argparse.Namespace, builders: Mapping[str, Builder], bench:
     results: list[Result] = []
     refused: list[Refused] = []
     for name in options.case or builders:
-        done, red = run_case(
-            name, builders[name], options.size, options.repeats, seed, bench, options.variant, options.runs
-        )
+        build = only_against(builders[name], options.against)
+        done, red = run_case(name, build, options.size, options.repeats, seed, bench, options.variant, options.runs)
         results += done
         refused += red
     if results or refused:
@@ -111,6 +111,17 @@ def measure(options: argparse.Namespace, builders: Mapping[str, Builder], bench:
         print(report.markdown(results, bench.place, refused))
         print(bench.remark())
     return 1 if refused else 0
+
+
+def only_against(build: Builder, against: str) -> Builder:
+    """Cases with no other rivals than those whose names begin with what this regular expression matches."""
+
+    def cases_of(rng: np.random.Generator, side: int) -> Iterable[gate.Case]:
+        for case in build(rng, side):
+            rivals = {name: call for name, call in case.rivals.items() if re.match(against, name)}
+            yield replace(case, rivals=rivals)
+
+    return cases_of
 
 
 def run_case(
@@ -123,7 +134,7 @@ def run_case(
     variant: str = "",
     runs: int = noise.RUNS,
 ) -> tuple[list[Result], list[Refused]]:
-    """Gate and time the variants of one op, those whose name holds a text; returns results and what was refused.
+    """Gate and time the variants of one op that a regular expression finds; returns results and what was refused.
 
     The input is made twice from the seed: small and awkward for the gate, and `side` cells square for the clock. The
     op is judged on both, on the large one at a few cells where the definition is too slow for all. A row that is wide
@@ -133,7 +144,7 @@ def run_case(
     small_cases = build(np.random.default_rng(seed), min(side, GATE_SIDE))
     large_cases = iter(build(np.random.default_rng(seed + 1), side))
     for small in small_cases:
-        if variant not in small.variant:
+        if not re.search(variant, small.variant):
             next(large_cases)
             continue
         # Only handed on: what a large case prepared for its rivals is gone before the next one is made.
@@ -198,7 +209,8 @@ def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> arg
         prog="python -m mpmjax.benchmarks.run", description="Gate, time and report the hot loops."
     )
     parser.add_argument("--case", action="append", choices=sorted(builders), help="an op; may be repeated; default all")
-    parser.add_argument("--variant", default="", help="only variants whose name holds this text")
+    parser.add_argument("--variant", default="", help="only variants whose name this regular expression finds")
+    parser.add_argument("--against", default="", help="only rivals whose names begin with this regular expression")
     parser.add_argument("--size", type=_positive, default=2048, help="side of the square input in cells (2048)")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds; two visits each (5)")
     parser.add_argument(
