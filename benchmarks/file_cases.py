@@ -6,10 +6,12 @@ One core. The floor is a copy of the decoded bytes.
 
 from __future__ import annotations
 
+import shutil
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -58,17 +60,18 @@ def decode(rng: np.random.Generator, side: int) -> Iterator[Case]:
 
 
 def _decoding(values: np.ndarray, codec: str) -> Case:
-    folder = TemporaryDirectory(prefix="mpmjax-bench-")  # removed with the case that holds it
-    path, side = Path(folder.name, "layer.tif"), len(values)
+    folder = Path(mkdtemp(prefix="mpmjax-bench-"))
+    path, side = folder / "layer.tif", len(values)
     _write(path, values, codec)
     grid = Grid(CRS, Affine(CELL, 0.0, 0.0, 0.0, -CELL, 0.0), side, side)
     layer = Layer("layer", "geophysics", path, 1, str(values.dtype))
     tiles = cut(grid.shape, TILE)
 
-    def ours(_keep: TemporaryDirectory[str] = folder) -> list[Slab]:
+    def ours() -> list[Slab]:
         with StackReader(grid, (layer,)) as reader:
             return [reader.read(tile) for tile in tiles]
 
+    _removed_with(ours, folder)
     return Case(
         variant=f"{values.dtype}, {codec}",
         unit="cells",
@@ -87,6 +90,11 @@ def _decoding(values: np.ndarray, codec: str) -> Case:
         clock_reference=False,
         spot=lambda: _judge_decoding(ours(), values),
     )
+
+
+def _removed_with(op: Call, folder: Path) -> None:
+    """The folder goes when the case does that holds this call."""
+    weakref.finalize(op, shutil.rmtree, folder, ignore_errors=True)
 
 
 def _write(path: Path, values: np.ndarray, codec: str) -> None:
@@ -132,14 +140,15 @@ def encode(rng: np.random.Generator, side: int) -> Iterator[Case]:
 
 
 def _encoding(name: str, values: np.ndarray) -> Case:
-    folder = TemporaryDirectory(prefix="mpmjax-bench-")
-    source, target, side = Path(folder.name, "map.tif"), Path(folder.name, "cog.tif"), len(values)
+    folder = Path(mkdtemp(prefix="mpmjax-bench-"))
+    source, target, side = folder / "map.tif", folder / "cog.tif", len(values)
     _write(source, values, "none")
     product = next(product for product in PRODUCTS if product.name == name)
 
-    def ours(_keep: TemporaryDirectory[str] = folder) -> Path:
+    def ours() -> Path:
         return build_cog(source, target, product)
 
+    _removed_with(ours, folder)
     return Case(
         variant=f"{values.dtype} to COG",
         unit="cells",
@@ -151,8 +160,8 @@ def _encoding(name: str, values: np.ndarray) -> Case:
         judge=_judge_encoding,
         why="lossless: the values that were handed over",
         rivals={
-            "GDAL's COG driver, its defaults": partial(_cog, source, Path(folder.name, "deflate.tif"), "DEFLATE"),
-            "the same with zstd": partial(_cog, source, Path(folder.name, "zstd.tif"), "ZSTD"),
+            "GDAL's COG driver, its defaults": partial(_cog, source, folder / "deflate.tif", "DEFLATE"),
+            "the same with zstd": partial(_cog, source, folder / "zstd.tif", "ZSTD"),
         },
         rival_tolerance=0.0,
         clock_reference=False,
@@ -165,8 +174,10 @@ def _cog(source: Path, target: Path, compression: str) -> Path:
     return target
 
 
-def _judge_encoding(got: Path, wanted: np.ndarray) -> Verdict:
+def _judge_encoding(got: Path | np.ndarray, wanted: np.ndarray) -> Verdict:
     """All pixels, and that overviews are there where there is room for them."""
+    if not isinstance(got, Path):
+        return close(got, wanted, 0.0)
     with rasterio.open(got) as dataset:
         verdict = close(dataset.read(1), wanted, 0.0)
         if len(wanted) > TILE and not dataset.overviews(1):

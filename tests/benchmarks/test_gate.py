@@ -121,13 +121,18 @@ def test_every_case_is_green_on_fresh_input(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", cases.CASES)
-def test_every_gate_can_be_red(name: str) -> None:
+def test_a_planted_error_turns_every_gate_red(name: str) -> None:
+    """A thousandth of the value, and a thousandth where it is 0."""
     for case in cases.CASES[name](np.random.default_rng(3), 61):
         wanted = case.reference()
-        damaged = {key: value + 1 for key, value in wanted.items()} if isinstance(wanted, dict) else wanted + 1
+        damaged = {key: off(value) for key, value in wanted.items()} if isinstance(wanted, dict) else off(wanted)
         assert not case.judge(as_output(damaged, case) if name == "membership" else damaged, wanted).passed, (
             case.variant
         )
+
+
+def off(values: np.ndarray) -> np.ndarray:
+    return values * 1.001 + np.where(values == 0, 1e-3, 0.0)
 
 
 def as_output(reference: np.ndarray, case: gate.Case) -> Memberships:
