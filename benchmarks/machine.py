@@ -23,7 +23,8 @@ from .ways import cores_here
 
 PACKAGES = (
     *("mpmjax", "numpy", "numba", "scipy", "jax", "flax", "torch", "onnx", "onnxruntime"),
-    *("scikit-fuzzy", "edt", "opencv-python-headless"),
+    *("scikit-fuzzy", "edt", "opencv-python-headless", "numexpr", "xarray-spatial", "scikit-image"),
+    *("connected-components-3d", "scikit-learn", "rasterio"),
     *("cupy-cuda12x", "cupy-cuda13x", "jax-cuda12-plugin", "jax-cuda13-plugin"),
 )
 COPY_BYTES = 256 * 2**20
