@@ -54,7 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not rows.exists():
         return 2
     if options.device == "cpu":
-        card = measure_card(rows, options.side)
+        try:
+            card = measure_card(rows, options.side)
+        except subprocess.CalledProcessError as error:
+            print(f"The whole run failed, as it says above: {error}. There is no score card.", file=sys.stderr)
+            return 2
         (options.output / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(card) if options.json else words(card))
     page.main([str(rows), str(options.output / PAGE)])
@@ -122,7 +126,7 @@ def words(card: Mapping[str, Any]) -> str:
         [
             "",
             f"Score card of this machine: {machine.get('cpu', '?')}, {machine.get('cores', '?')} cores",
-            f"  from files to maps  {run['mcells_s']:.2f} Mcells/s ({run['setting']}), {run['wall']:.1f} s",
+            f"  from files to maps  {run['mcells_s']:.2f} Mcells/s ({run['name']}), {run['wall']:.1f} s",
             f"  of these            {spent}, {run['wall'] - sum(run['stages'].values()):.1f} s to start",
             f"  memory              {run['peak']:.0f} MiB at most",
             *(f"  until {what:<34} {seconds:.2f} s" for what, seconds in card["seconds_until"].items()),

@@ -71,7 +71,7 @@ class Whole:
         return self.setting.side**2 / self.wall / 1e6
 
     def as_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "mcells_s": self.rate}
+        return {**asdict(self), "mcells_s": self.rate, "name": str(self.setting)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
