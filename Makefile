@@ -7,18 +7,21 @@ DEMO_DIR ?= demo-output
 WORKERS ?= 2
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 ARGS ?=
+RESULTS ?= benchmarks/results/cpu.jsonl
+PAGE ?= $(RESULTS:.jsonl=.html)
+BASE ?=
 
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-training bench-gpu wheel clean
+.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-page bench-diff bench-training bench-gpu wheel clean
 
 help: ## show this list
 	@echo "usage: make TARGET [VENV=dir] [PYTHON=python3.12] [ARGS='...']"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.installed-core ## screen a made-up district; maps, targets and report land in demo-output/
 	$(BIN)/mpmjax demo --output "$(DEMO_DIR)"
@@ -59,6 +62,13 @@ fix: $(VENV)/.installed-dev ## let ruff mend and format what it can
 
 bench: $(VENV)/.installed-bench ## gate, time and report the hot loops (ARGS go to mpmjax.benchmarks.run)
 	$(BIN)/python -m mpmjax.benchmarks.run $(ARGS)
+
+bench-page: $(VENV)/.installed-core ## the newest result of each row as one HTML page: RESULTS=lines.jsonl PAGE=page.html
+	$(BIN)/python -m mpmjax.benchmarks.page "$(RESULTS)" "$(PAGE)" $(ARGS)
+
+bench-diff: $(VENV)/.installed-bench ## time the files as they are and BASE=commit in turns (ARGS as --case NAME, --size SIDE)
+	@test -n "$(BASE)" || { echo "which commit? make bench-diff BASE=main" >&2; exit 2; }
+	$(BIN)/python -m mpmjax.benchmarks.diff "$(BASE)" $(ARGS)
 
 bench-training: $(VENV)/.installed-bench ## time the training of the ensemble (ARGS go to mpmjax.benchmarks.training)
 	$(BIN)/python -m mpmjax.benchmarks.training $(ARGS)

@@ -2,8 +2,9 @@
 
 Every rival gets a fair run: contiguous input in the dtype it likes, one core like the op, nothing converted inside the
 clock that need not be. A library that is not installed is Missing, with the name of the package to install. Rivals of
-memberships are in fuzzy_baselines.py and array_baselines.py, of overlays in overlay_baselines.py, of the scorer in
-scorer_baselines.py.
+memberships are in fuzzy_baselines.py, fuzzy_libraries.py and array_baselines.py, of overlays in overlay_baselines.py,
+of labels in label_baselines.py, of groups in group_baselines.py, of the scorer in scorer_baselines.py; GDAL and
+xarray-spatial have files of their own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ from scipy import ndimage, signal
 from .gate import Missing
 
 Call = Callable[[], Any]
+
+EIS_TOOLKIT = Missing(
+    "EIS Toolkit 1.1.6 cannot be installed beside mpmjax: it needs Python below 3.11, scipy 1.11.4 and with it numpy "
+    "below 2, and builds GDAL's binding from source"
+)
 
 
 def with_library(name: str, package: str, build: Callable[[ModuleType], Call | Missing]) -> Call | Missing:
@@ -81,28 +87,5 @@ def opencv_density(amounts: np.ndarray, cells: int, kernel: str, size: float) ->
     def build(cv2: ModuleType) -> Call:
         cv2.setNumThreads(1)
         return lambda: cv2.filter2D(floats, cv2.CV_32F, weights, borderType=cv2.BORDER_CONSTANT)
-
-    return with_library("cv2", "opencv-python-headless", build)
-
-
-def scipy_label(mask: np.ndarray) -> Call:
-    """scipy.ndimage.label with 8 neighbours."""
-    touching = np.ones((3, 3), np.int8)
-
-    def call() -> np.ndarray:
-        labels = np.empty(mask.shape, np.int32)
-        ndimage.label(mask, structure=touching, output=labels)
-        return labels
-
-    return call
-
-
-def opencv_label(mask: np.ndarray) -> Call | Missing:
-    """cv2.connectedComponents with 8 neighbours."""
-    cells = mask.astype(np.uint8)
-
-    def build(cv2: ModuleType) -> Call:
-        cv2.setNumThreads(1)
-        return lambda: cv2.connectedComponents(cells, connectivity=8, ltype=cv2.CV_32S)[1]
 
     return with_library("cv2", "opencv-python-headless", build)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import fuzzy_cases, network_cases, raster_cases, scorer_cases
+from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -21,6 +21,9 @@ CASES: dict[str, Builder] = {
     "distance": raster_cases.distance,
     "density": raster_cases.density,
     "label": raster_cases.label,
+    "groups": group_cases.groups,
+    "decode": file_cases.decode,
+    "encode": file_cases.encode,
     "lstm": network_cases.lstm,
     "scorer": scorer_cases.scorer,
 }

@@ -47,6 +47,11 @@ class Timing:
     def spread(self) -> Spread:
         return Spread.of(self.seconds)
 
+    @property
+    def slowest(self) -> float:
+        """The slowest visit / the median one."""
+        return max(self.seconds) / self.spread.median
+
     def times_faster_than(self, other: Timing) -> Spread:
         """other / self, visit by visit: above 1 where self is the faster one."""
         return Spread.of(tuple(theirs / ours for ours, theirs in zip(self.seconds, other.seconds, strict=True)))

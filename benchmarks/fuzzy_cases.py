@@ -6,7 +6,8 @@ op and by its rivals: fresh pages cost about as much as the arithmetic. A row te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ from mpmjax.ops.overlay import overlay as op_overlay
 from mpmjax.ops.plan import Overlay
 from mpmjax.reference.overlay import overlay as reference_overlay
 
-from . import array_baselines, baselines, fuzzy_baselines, inputs, overlay_baselines
+from . import array_baselines, baselines, fuzzy_baselines, fuzzy_libraries, gdal_baselines, inputs, overlay_baselines
 from .gate import Case, Missing, close
 from .stacks import ULP, Stack, Wanted, arrays, judge
 
@@ -29,6 +30,9 @@ MISSING = 0.05
 
 REFERENCE_CELLS = 2**20
 """Beyond it the definition, float64 whole arrays, is too slow and too large: a large output is judged at some cells."""
+
+SIGMOIDS = "float32, sigmoid"
+"""The variant that GDAL's calculator computes too."""
 
 GAMMA = Wanted(overlay=Overlay("gamma", 0.9), memberships=False)
 
@@ -62,7 +66,7 @@ def membership(rng: np.random.Generator, side: int) -> Iterator[Case]:
     yield _case(mixed("int16 whole range, 8 kinds", whole_range, ecdf=False), plain, out)
     yield _case(without, GAMMA, out)
     yield _case(without, cell_major, arrays(np, without, cell_major))
-    yield _case(Stack.of("float32, sigmoid", floats, given, [inputs.sigmoid(x) for x in floats]), plain, out)
+    yield _case(Stack.of(SIGMOIDS, floats, given, [inputs.sigmoid(x) for x in floats]), plain, out)
     yield _case(Stack.of("float32, 1 - ecdf", floats, given, [inputs.one_minus_ecdf(x) for x in floats]), plain, out)
 
 
@@ -76,8 +80,12 @@ def _case(stack: Stack, wanted: Wanted, out: Memberships) -> Case:
     if wanted.overlay is not None:
         rivals["ours, memberships then overlay"] = partial(_two_passes, stack, out, wanted.overlay)
     rivals |= _numpy(stack, wanted, target) | _jax(stack, wanted, target) | _torch(stack, wanted, target)
-    if stack.name == "float32, sigmoid":
-        rivals["scikit-fuzzy"] = _scikit_fuzzy(stack, target)
+    rivals["scikit-fuzzy"] = fuzzy_libraries.scikit_fuzzy(stack, wanted, target)
+    if wanted == Wanted():
+        rivals["numexpr float32, whole"] = fuzzy_libraries.numexpr_memberships(stack, wanted, target)
+    if stack.name == SIGMOIDS:
+        side = math.isqrt(stack.cells)
+        rivals["gdal_calc"] = gdal_baselines.command_sigmoids(stack.fitted, stack.values, stack.given, side, target)
     ours = partial(op, out=target)
     return Case(
         variant=f"{stack.name}; {wanted}",
@@ -156,31 +164,11 @@ def _torch(stack: Stack, wanted: Wanted, out: Memberships) -> Rivals:
     return {"torch float32, chunks": baselines.with_library("torch", "torch", build)}
 
 
-def _scikit_fuzzy(stack: Stack, out: Memberships) -> Call | Missing:
-    """skfuzzy.sigmf, which has no missing values: masks are ours."""
-
-    def build(skfuzzy: ModuleType) -> Call:
-        def compute(membership: Any) -> fuzzy_baselines.Formula:
-            middle, slope = (np.float32(membership.params[name]) for name in ("midpoint", "slope"))
-            return lambda x, target: np.copyto(target, skfuzzy.sigmf(x, middle, slope))
-
-        formulas = [compute(membership) for membership in stack.fitted]
-        way = fuzzy_baselines.of_formulas(formulas, stack.values)
-        return partial(fuzzy_baselines.run, way, stack.given, Wanted(), out)
-
-    return baselines.with_library("skfuzzy", "scikit-fuzzy", build)
-
-
 def overlay(rng: np.random.Generator, side: int) -> tuple[Case, ...]:
     """The overlays that a report needs: gamma 0.9, the mean, and the minimum."""
     cells = side * side
     mu = rng.random((LAYERS, cells), np.float32)
     valid = inputs.presence(rng, LAYERS, cells, MISSING)
-    chunked: Mapping[str, Callable[[], Any]] = {
-        "gamma": lambda: overlay_baselines.numpy_gamma(mu, valid, 0.9),
-        "mean": lambda: overlay_baselines.numpy_mean(mu, valid),
-        "and": lambda: overlay_baselines.numpy_min(mu, valid),
-    }
     return tuple(
         Case(
             variant=f"float32, {kind}, L = {LAYERS}",
@@ -192,8 +180,8 @@ def overlay(rng: np.random.Generator, side: int) -> tuple[Case, ...]:
             reference=lambda kind=kind: reference_overlay(mu, valid, kind),
             judge=lambda got, wanted: close(got, wanted, 2 * ULP),
             why="a few float64 operations, or float32 sums of 8 numbers in [0, 1], and one rounding to float32",
-            rivals={"NumPy float32, chunked": rival},
+            rivals=overlay_baselines.rivals(mu, valid, kind, side),
             clock_reference=cells <= REFERENCE_CELLS,
         )
-        for kind, rival in chunked.items()
+        for kind in overlay_baselines.KINDS
     )

@@ -80,6 +80,12 @@ class Case:
     parts: Mapping[str, tuple[Callable[[], Any], int]] = field(default_factory=dict)
 
 
+class Inexact(NamedTuple):
+    """What a rival computes that is right but for a few values, those not far off; the case's judge says how many."""
+
+    values: np.ndarray
+
+
 class Rivals(NamedTuple):
     """Rivals that run and compute the same thing with their errors, and the others with the reason."""
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from . import ceilings
 from .clock import interleaved
@@ -24,7 +23,8 @@ from .ways import cores_here
 
 PACKAGES = (
     *("mpmjax", "numpy", "numba", "scipy", "jax", "flax", "torch", "onnx", "onnxruntime"),
-    *("scikit-fuzzy", "edt", "opencv-python-headless"),
+    *("scikit-fuzzy", "edt", "opencv-python-headless", "numexpr", "xarray-spatial", "scikit-image"),
+    *("connected-components-3d", "scikit-learn", "rasterio"),
     *("cupy-cuda12x", "cupy-cuda13x", "jax-cuda12-plugin", "jax-cuda13-plugin"),
 )
 COPY_BYTES = 256 * 2**20
@@ -72,13 +72,13 @@ class Machine:
 
 def describe(copy_bytes: int = COPY_BYTES) -> Machine:
     """Look at this machine and measure its ceilings, on the cores that this process may use (about a second)."""
-    memory = psutil.virtual_memory()
+    total, available = memory()
     return Machine(
         cpu=cpu_model(),
         cores=os.cpu_count() or 1,
-        cores_physical=psutil.cpu_count(logical=False),
-        memory_total=memory.total,
-        memory_available=memory.available,
+        cores_physical=physical_cores(),
+        memory_total=total,
+        memory_available=available,
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         versions=versions(),
@@ -143,6 +143,27 @@ def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     flags = set(fields.get("flags", "").split())
     vector = next((name for name in ("avx512_bf16", "avx512f", "avx2", "avx") if name in flags), "no AVX")
     return f"{fields.get('model name', platform.machine())} ({vector})"
+
+
+def physical_cores(cpuinfo: Path = Path("/proc/cpuinfo")) -> int | None:
+    """Cores, each counted once however many threads it has; None where the system does not say."""
+    if not cpuinfo.is_file():
+        return None
+    found: set[tuple[str, str]] = set()
+    for block in cpuinfo.read_text(encoding="utf-8").split("\n\n"):
+        told = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
+        if "core id" in told:
+            found.add((told.get("physical id", ""), told["core id"]))
+    return len(found) or None
+
+
+def memory(meminfo: Path = Path("/proc/meminfo")) -> tuple[int, int]:
+    """Bytes of memory: all of it, and what a program could have; (0, 0) where the system does not say."""
+    if not meminfo.is_file():
+        return 0, 0
+    told = {name: value for name, _, value in (line.partition(":") for line in meminfo.read_text().splitlines())}
+    total, available = (int(told[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    return total, available
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from mpmjax.ops import cuda
 
-from . import cases, clock, cuda_cases, device, gate, machine, report
+from . import cases, clock, cuda_cases, device, gate, machine, noise, report
+from .rows import COPY, REFERENCE, Refused, Result
 from .ways import Tuned, a_process_each
 
 RESULTS = Path(__file__).parent / "results"
@@ -96,73 +98,110 @@ def card_bench(xp: Any, stopwatch: device.Stopwatch, described: str, versions: M
 def measure(options: argparse.Namespace, builders: Mapping[str, Builder], bench: Bench) -> int:
     """Run the cases that are asked for, append their results and print them; returns the exit status."""
     seed = secrets.randbits(32) if options.seed is None else options.seed
-    results: list[report.Result] = []
-    red = 0
+    results: list[Result] = []
+    refused: list[Refused] = []
     for name in options.case or builders:
-        done, refused = run_case(name, builders[name], options.size, options.repeats, seed, bench, options.variant)
+        build = only_against(builders[name], options.against)
+        done, red = run_case(name, build, options.size, options.repeats, seed, bench, options.variant, options.runs)
         results += done
-        red += refused
-    if results:
+        refused += red
+    if results or refused:
         lines = RESULTS / ("gpu.jsonl" if bench.place.device else "cpu.jsonl")
-        report.append(options.results or lines, results, bench.place)
-        print(report.markdown(results, bench.place))
+        report.append(options.results or lines, results, bench.place, refused)
+        print(report.markdown(results, bench.place, refused))
         print(bench.remark())
-    return 1 if red else 0
+    return 1 if refused else 0
+
+
+def only_against(build: Builder, against: str) -> Builder:
+    """Cases with no other rivals than those whose names begin with what this regular expression matches."""
+
+    def cases_of(rng: np.random.Generator, side: int) -> Iterable[gate.Case]:
+        for case in build(rng, side):
+            rivals = {name: call for name, call in case.rivals.items() if re.match(against, name)}
+            yield replace(case, rivals=rivals)
+
+    return cases_of
 
 
 def run_case(
-    name: str, build: Builder, side: int, repeats: int, seed: int, bench: Bench, variant: str = ""
-) -> tuple[list[report.Result], int]:
-    """Gate and time the variants of one op, those whose name holds a text; returns results and how many were refused.
+    name: str,
+    build: Builder,
+    side: int,
+    repeats: int,
+    seed: int,
+    bench: Bench,
+    variant: str = "",
+    runs: int = noise.RUNS,
+) -> tuple[list[Result], list[Refused]]:
+    """Gate and time the variants of one op that a regular expression finds; returns results and what was refused.
 
     The input is made twice from the seed: small and awkward for the gate, and `side` cells square for the clock. The
-    op is judged on both, on the large one at a few cells where the definition is too slow for all.
+    op is judged on both, on the large one at a few cells where the definition is too slow for all. A row that is wide
+    is timed again, `runs` times at most.
     """
-    results: list[report.Result] = []
-    refused = 0
+    found: list[Result | Refused] = []
     small_cases = build(np.random.default_rng(seed), min(side, GATE_SIDE))
     large_cases = iter(build(np.random.default_rng(seed + 1), side))
     for small in small_cases:
-        if variant not in small.variant:
+        if not re.search(variant, small.variant):
             next(large_cases)
             continue
         # Only handed on: what a large case prepared for its rivals is gone before the next one is made.
-        found = _run_variant(name, small, next(large_cases), side, repeats, seed, bench)
-        refused += isinstance(found, gate.Verdict)
-        results += [found] if isinstance(found, report.Result) else []
-    return results, refused
+        found.append(_run_variant(name, small, next(large_cases), side, repeats, seed, bench, runs))
+    results = [item for item in found if isinstance(item, Result)]
+    return results, [item for item in found if isinstance(item, Refused)]
 
 
 def _run_variant(
-    name: str, small: gate.Case, large: gate.Case, side: int, repeats: int, seed: int, bench: Bench
-) -> report.Result | gate.Verdict:
-    """The result of one variant, or the verdict that refused it."""
+    name: str, small: gate.Case, large: gate.Case, side: int, repeats: int, seed: int, bench: Bench, runs: int
+) -> Result | Refused:
+    """The result of one variant, or that it was refused."""
     verdict = gate.check(small)
     at_size = gate.check_large(large) if verdict.passed else None
     if at_size is not None:
         verdict = max(verdict, at_size, key=lambda seen: (not seen.passed, seen.error))
     if not verdict.passed:
         print(f"RED {name}, {small.variant} (seed {seed}): {verdict}; not timed", file=sys.stderr)
-        return verdict
+        return Refused(name, small.variant, side, seed, _now(), str(verdict))
     able, unable, errors = gate.able_rivals(small)
     rivals = {rival: call for rival, call in large.rivals.items() if rival in able and callable(call)}
-    elsewhere = {rival: call for rival, call in rivals.items() if rival in large.host_clocked}
-    candidates: dict[str, clock.Call] = {"op": large.op}
-    if large.operations == 0:
-        candidates[report.COPY] = bench.copies(large.bytes_moved)
-    if large.clock_reference:
-        candidates["reference"] = large.reference
-    candidates |= {part: call for part, (call, _) in large.parts.items()}
+    told = {"side": side, "seed": seed, "clock": bench.clock, "unable": unable}
+    told["rival_errors"] = {rival: errors[rival] for rival in rivals}
+
+    def time_it() -> Result:
+        timings, others = _timed(large, rivals, repeats, bench)
+        how = {rival: call.how for rival, call in rivals.items() if isinstance(call, Tuned)}
+        return report.result(
+            name, large, verdict, timings, bench.place, host_timings=others, time=_now(), how=how, **told
+        )
+
+    best, done = noise.narrowest(time_it, lambda result: result.width, runs)
+    return replace(best, runs=done)
+
+
+def _timed(
+    case: gate.Case, rivals: Mapping[str, clock.Call], repeats: int, bench: Bench
+) -> tuple[dict[str, clock.Timing], dict[str, clock.Timing] | None]:
+    """The op, what bounds it, its definition, parts and rivals, by the clock, and those that it does not see by the
+    host's.
+    """
+    elsewhere = {rival: call for rival, call in rivals.items() if rival in case.host_clocked}
+    candidates: dict[str, clock.Call] = {"op": case.op}
+    if case.operations == 0:
+        candidates[COPY] = bench.copies(case.bytes_moved)
+    if case.clock_reference:
+        candidates[REFERENCE] = case.reference
+    candidates |= {part: call for part, (call, _) in case.parts.items()}
     candidates |= {rival: call for rival, call in rivals.items() if rival not in elsewhere}
     timings = clock.interleaved(candidates, repeats, visit=bench.visit)
-    others = None
-    if elsewhere and bench.host_visit is not None:
-        others = clock.interleaved({"op": large.op, **elsewhere}, repeats, visit=bench.host_visit)
-    now = datetime.now(tz=UTC).isoformat(timespec="seconds")
-    how = {rival: call.how for rival, call in rivals.items() if isinstance(call, Tuned)}
-    told = {"side": side, "seed": seed, "time": now, "clock": bench.clock, "unable": unable, "how": how}
-    told["rival_errors"] = {rival: errors[rival] for rival in rivals}
-    return report.result(name, large, verdict, timings, bench.place, host_timings=others, **told)
+    if not elsewhere or bench.host_visit is None:
+        return timings, None
+    return timings, clock.interleaved({"op": case.op, **elsewhere}, repeats, visit=bench.host_visit)
+
+
+def _now() -> str:
+    return datetime.now(tz=UTC).isoformat(timespec="seconds")
 
 
 def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> argparse.Namespace:
@@ -170,9 +209,13 @@ def _options(argv: Sequence[str] | None, builders: Mapping[str, Builder]) -> arg
         prog="python -m mpmjax.benchmarks.run", description="Gate, time and report the hot loops."
     )
     parser.add_argument("--case", action="append", choices=sorted(builders), help="an op; may be repeated; default all")
-    parser.add_argument("--variant", default="", help="only variants whose name holds this text")
+    parser.add_argument("--variant", default="", help="only variants whose name this regular expression finds")
+    parser.add_argument("--against", default="", help="only rivals whose names begin with this regular expression")
     parser.add_argument("--size", type=_positive, default=2048, help="side of the square input in cells (2048)")
     parser.add_argument("--repeats", type=_positive, default=5, help="rounds; two visits each (5)")
+    parser.add_argument(
+        "--runs", type=_positive, default=noise.RUNS, help=f"of a row that is noisy, at most ({noise.RUNS})"
+    )
     parser.add_argument("--seed", type=int, help="of the input; fresh if not given, and always reported")
     parser.add_argument(
         "--results", type=Path, help="JSON lines to append to (benchmarks/results/cpu.jsonl, gpu.jsonl)"

@@ -32,9 +32,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-MODEL = "members = 1\nhidden = 8\nsteps = 200\nseed = 7\nsample = 20000\ngroups = 3\n"
 FIT_SIDE = 1024
 
 
@@ -45,24 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--side", type=int, default=8192)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tiles", type=int, default=60)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--members", type=int, default=1)
     parser.add_argument("--milliseconds", type=float, default=40.0)
     parser.add_argument("--folder", type=Path, help="where districts are made and kept; default a temporary one")
     asked = parser.parse_args(argv)
     if asked.what == "one":
-        print(json.dumps(one(asked.folder, asked.side)))
+        print(json.dumps(one(asked.folder, Size(asked.side, asked.layers, asked.members))))
         return 0
-    with _folder(asked.folder) as folder:
+    with temporary(asked.folder) as folder:
         if asked.what == "memory":
-            print(_table([measured(folder, side) for side in asked.sides]))
+            print(_table([measured(folder, Size(side)) for side in asked.sides]))
         elif asked.what == "overlap":
-            print(_table([measured(folder, asked.side) for _ in range(asked.repeats)]))
+            print(_table([measured(folder, Size(asked.side)) for _ in range(asked.repeats)]))
         else:
             print(stand_in(folder, asked.tiles, asked.milliseconds / 1000.0))
     return 0
 
 
 @contextmanager
-def _folder(stated: Path | None) -> Iterator[Path]:
+def temporary(stated: Path | None) -> Iterator[Path]:
     if stated is not None:
         stated.mkdir(parents=True, exist_ok=True)
         yield stated
@@ -71,48 +72,70 @@ def _folder(stated: Path | None) -> Iterator[Path]:
         yield Path(folder)
 
 
-def district(folder: Path, side: int) -> Path:
-    """The project of a district of side x side cells; made unless it is there."""
+class Size(NamedTuple):
+    """Of a district, side x side cells, and of the model; 8 hidden units."""
+
+    side: int
+    layers: int = 2
+    members: int = 1
+
+    @property
+    def model(self) -> str:
+        return f"members = {self.members}\nhidden = 8\nsteps = 200\nseed = 7\nsample = 20000\ngroups = 3\n"
+
+    @property
+    def fit(self) -> str:
+        """Name of the folder of its Screener."""
+        return "fit" if self[1:] == (2, 1) else f"fit_{self.layers}_{self.members}"
+
+    def at(self, side: int) -> Size:
+        return Size(side, self.layers, self.members)
+
+
+def district(folder: Path, size: Size) -> Path:
+    """The project of a district; made unless it is there."""
     from mpmjax.synthetic.district import make_district
 
-    project = folder / f"d{side}" / "project.toml"
+    name = f"d{size.side}" if size.layers == 2 else f"d{size.side}_{size.layers}"
+    project = folder / name / "project.toml"
     if not project.exists():
-        make_district(project.parent, width=side, height=side, layers=2, dtype="int16", resolution=30.0)
+        side = size.side
+        make_district(project.parent, width=side, height=side, layers=size.layers, dtype="int16", resolution=30.0)
     text = project.read_text(encoding="utf-8")
     before, _ = text.split("[model]")
-    small = f"{before}[model]\n{MODEL}"
-    wanted = project.with_name("screened.toml")
-    wanted.write_text(small, encoding="utf-8")  # without [validate], which is no part of the flow
+    wanted = project.with_name(f"screened_{size.members}.toml")
+    wanted.write_text(f"{before}[model]\n{size.model}", encoding="utf-8")  # without [validate], no part of the flow
     return wanted
 
 
-def measured(folder: Path, side: int) -> dict[str, Any]:
+def measured(folder: Path, size: Size) -> dict[str, Any]:
     """Screen a district in a process of its own."""
-    district(folder, side)
-    if not (folder / "fit" / "screener.json").exists():
+    district(folder, size)
+    if not (folder / size.fit / "screener.json").exists():
         from mpmjax import pipeline
 
-        pipeline.fit(district(folder, FIT_SIDE), folder / "fit")
-    command = [sys.executable, "-m", "mpmjax.benchmarks.streaming", "one", "--folder", str(folder), "--side", str(side)]
+        pipeline.fit(district(folder, size.at(FIT_SIDE)), folder / size.fit)
+    sizes = ("--side", str(size.side), "--layers", str(size.layers), "--members", str(size.members))
+    command = [sys.executable, "-m", "mpmjax.benchmarks.streaming", "one", "--folder", str(folder), *sizes]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def one(folder: Path, side: int) -> dict[str, Any]:
+def one(folder: Path, size: Size) -> dict[str, Any]:
     """Screen a district here; times in seconds, memory in MiB. Times and CPU are those of the run's own log."""
     from mpmjax import pipeline
 
-    output = folder / f"out{side}"
+    output = folder / f"out{size.side}"
     shutil.rmtree(output, ignore_errors=True)
-    pipeline.screen(district(folder, side), folder / "fit", output)
+    pipeline.screen(district(folder, size), folder / size.fit, output)
     events = [json.loads(line) for line in (output / ".mpmjax" / "log.jsonl").read_text("utf-8").splitlines()]
     shutil.rmtree(output)
     begin = next(e for e in events if e["event"] == "stage_start" and e["stage"] == "screen")
     written = next(e for e in events if e["event"] == "tiles_end")
     end = next(e for e in events if e["event"] == "stage_end" and e["stage"] == "screen")
-    told = {"side": side, **_between("pass", begin, written), **_between("maps", written, end)}
+    told = {**size._asdict(), **_between("pass", begin, written), **_between("maps", written, end)}
     whole = _between("screen", begin, end)
-    rate = side * side / whole["screen_s"] / 1e6
+    rate = size.side**2 / whole["screen_s"] / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return told | whole | {"mcells_s": rate, "peak_mib": peak}
 
@@ -133,8 +156,9 @@ def _table(found: Sequence[dict[str, Any]]) -> str:
     names = list(found[0])
     lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     lines += [f"| {' | '.join(f'{row[name]:,.5g}' for name in names)} |" for row in found]
-    if len(found) > 1 and len({row["side"] for row in found}) == 1:
-        lines.append(f"| median | {' | '.join(f'{median(row[name] for row in found):,.5g}' for name in names[1:])} |")
+    if len(found) > 1 and len({Size(*(row[name] for name in Size._fields)) for row in found}) == 1:
+        middle = [f"{median(row[name] for row in found):,.5g}" for name in names[len(Size._fields) :]]
+        lines.append(f"| {' | '.join(['median', *[''] * (len(Size._fields) - 1), *middle])} |")
     return "\n".join(lines)
 
 
@@ -152,7 +176,7 @@ def stand_in(folder: Path, count: int, seconds: float) -> str:
     from mpmjax.stream.tiles import cut
     from mpmjax.stream.tilestore import TileStore
 
-    run = Run(district(folder, 4096), folder / "device", lambda line: None, "")
+    run = Run(district(folder, Size(4096)), folder / "device", lambda line: None, "")
     card = threading.Lock()
     rng = np.random.default_rng(1)
     maps = {p.name: rng.random((512, 512)).astype(p.dtype) for p in PRODUCTS}

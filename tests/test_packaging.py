@@ -60,6 +60,7 @@ def wheel_names(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> set
     [
         ("src/mpmjax", "**/*.py", "mpmjax"),
         ("src/mpmjax/reporting/templates", "*.j2", "mpmjax/reporting/templates"),
+        ("benchmarks/templates", "*.j2", "mpmjax/benchmarks/templates"),
         ("kernels", "*.md", "mpmjax/kernels"),
         ("kernels", "*.py", "mpmjax/kernels"),
         ("examples", "*.toml", "mpmjax/examples"),

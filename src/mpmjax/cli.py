@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -156,6 +157,26 @@ def report(output: Path) -> None:
     from mpmjax import pipeline
 
     click.echo(pipeline.report(output))
+
+
+@cli.command()
+@click.option("--quick", is_flag=True, help="The score card alone: under three minutes.")
+@click.option("--full", is_flag=True, help="Training, growth and large runs besides: hours.")
+@click.option("--device", type=click.Choice(("cpu", "cuda")), default="cpu", show_default=True)
+@click.option(
+    "--output", "-o", type=click.Path(), default="mpmjax-bench", show_default=True, help="Folder of the results."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the score card as JSON.")
+def bench(quick: bool, full: bool, device: str, output: str, as_json: bool) -> None:
+    """Measure this machine: every hot loop against its rivals, and what bounds a run. No speed where a result is wrong.
+
+    Rivals are what `pip install 'mpmjax[bench]'` brings; one that is absent is reported so.
+    """
+    flags = {"--quick": quick, "--full": full, "--json": as_json}
+    given = [flag for flag, asked in flags.items() if asked]
+    # By its name: the folder benchmarks/ stands beside src/ and is part of the package only as it is installed.
+    suite = importlib.import_module("mpmjax.benchmarks.bench")
+    sys.exit(suite.main([*given, "--device", device, "--output", output]))
 
 
 @cli.command()

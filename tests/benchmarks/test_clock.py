@@ -65,6 +65,10 @@ def test_spread_is_median_and_deciles() -> None:
         Spread.of(())
 
 
+def test_the_slowest_visit_is_a_multiple_of_the_median() -> None:
+    assert Timing("op", (1.0, 2.0, 9.0)).slowest == 4.5
+
+
 def test_a_failing_candidate_is_heard_and_collection_comes_back() -> None:
     def broken() -> None:
         raise RuntimeError("no")

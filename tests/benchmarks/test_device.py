@@ -198,7 +198,9 @@ def test_a_run_on_a_card_is_reported_with_the_card(
         host_clocked=frozenset({"elsewhere"}),
     )
     bench = run.card_bench(card, stopwatch(card), "a made-up card", {"cupy": "14.1"})
-    options = argparse.Namespace(case=None, variant="", size=4, repeats=1, seed=3, results=tmp_path / "gpu.jsonl")
+    options = argparse.Namespace(
+        case=None, variant="", against="", size=4, repeats=1, runs=1, seed=3, results=tmp_path / "gpu.jsonl"
+    )
     assert run.measure(options, {"made up": lambda rng, side: (case,)}, bench) == 0
     (line,) = (json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text(encoding="utf-8").splitlines())
     assert line["machine"]["device"]["card"] == "a made-up card"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mpmjax.benchmarks import gate, machine, report, run
+from mpmjax.benchmarks import gate, machine, report, rows, run
 from mpmjax.benchmarks.clock import Timing
 
 PLACE = machine.Machine(
@@ -52,6 +52,10 @@ def test_markdown_says_it_all(measured: report.Result) -> None:
     text = report.markdown([measured], PLACE)
     row = "| label | float32, 1000² | 1.0e-08 (1.0e-07) | 100 M cells/s | 40% | rival | 33.3 M | 3.00 (2.20 to 3.80) |"
     assert row in text
+    gate = "| label | float32, 1000² | 1.0e-08 (1.0e-07) "
+    assert (
+        f"{gate}| 100 M cells/s | −0% to +0% | 1.00× | rival | 3.00 (2.20) |  | 40% of the machine's floor | " in text
+    )
     assert "Not timed: other for label (float32): not installed." in text
     assert "Others were using" not in text
     assert "Others were using" in report.markdown(
@@ -83,10 +87,13 @@ def test_a_run_from_the_command_line(
 ) -> None:
     monkeypatch.setattr(machine, "describe", lambda: PLACE)
     results = tmp_path / "cpu.jsonl"
-    arguments = ["--size", "32", "--repeats", "1", "--results", str(results), "--clock", "processor"]
+    arguments = ["--size", "32", "--repeats", "1", "--runs", "1", "--results", str(results), "--clock", "processor"]
     assert run.main(arguments, {"copy": build, "wrong": wrong}) == 1
     assert run.main([*arguments, "--case", "copy", "--seed", "3"], {"copy": build, "wrong": wrong}) == 0
-    first, second = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
+    first, red, second = (json.loads(line) for line in results.read_text(encoding="utf-8").splitlines())
+    assert first["run"] == red["run"] != second["run"]
+    assert (red["case"], red["red"]) == ("wrong", "error 1, allowed 0")
+    assert not {"seconds", "times_faster", "of_floor"} & set(red)
     assert first["case"] == second["case"] == "copy"
     assert second["seed"] == 3
     assert second["clock"] == "processor"
@@ -94,6 +101,7 @@ def test_a_run_from_the_command_line(
     assert "| copy | float64, 32² |" in printed.out
     assert "By the processor clock." in printed.out
     assert "RED wrong" in printed.err
+    assert "| wrong | float64, 32² | **RED**: error 1, allowed 0 |" in printed.out
 
 
 def test_only_the_variants_that_are_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +112,7 @@ def test_only_the_variants_that_are_asked_for(tmp_path: Path, monkeypatch: pytes
         return case, replace(case, variant="int16")
 
     results = tmp_path / "cpu.jsonl"
-    arguments = ["--size", "8", "--repeats", "1", "--results", str(results), "--variant", "int"]
+    arguments = ["--size", "8", "--repeats", "1", "--runs", "1", "--results", str(results), "--variant", "int"]
     assert run.main(arguments, {"copy": two}) == 0
     assert [json.loads(line)["variant"] for line in results.read_text(encoding="utf-8").splitlines()] == ["int16"]
 
@@ -160,6 +168,29 @@ def test_the_share_of_the_floor_is_that_of_the_copy_beside_it() -> None:
     copied = {**TIMINGS, report.COPY: Timing(report.COPY, (0.005, 0.005))}
     told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00"}
     assert report.result("label", CASE, VERDICT, copied, PLACE, **told).of_floor == pytest.approx(0.5)
+
+
+def test_who_is_a_rival_and_who_is_the_best() -> None:
+    told = {"side": 1000, "seed": 5, "time": "2026-01-01T00:00:00+00:00"}
+    costs = {report.COPY: 0.001, "reference": 0.002, "ours in JAX": 0.003, "half": 0.004}
+    others = {"NumPy, whole": 0.03, "NumPy, chunks": 0.02, "library": 0.015}
+    timings = {name: Timing(name, (cost, cost)) for name, cost in {"op": 0.01, **costs, **others}.items()}
+    found = report.result("label", replace(CASE, looser={"half": 0.1}), VERDICT, timings, PLACE, **told)
+    assert set(found.rivals) == set(others)
+    assert found.best_rival is not None
+    assert found.best_rival[0] == "library"
+    assert found.numpy is not None
+    assert found.numpy[0] == "NumPy, chunks"
+    assert found.standing == "faster"
+    assert (found.slowest, found.runs, found.wide, found.coarser) == (1.0, 1, False, ("half",))
+    alone = replace(found, times_faster={"reference": found.times_faster["reference"]})
+    assert alone.standing == "alone"
+    assert alone.numpy is not None
+    assert alone.numpy[0] == "reference", "the definition stands in for NumPy where nothing else does"
+
+
+def test_rates_have_three_digits() -> None:
+    assert [rows.rate(value) for value in (1.174e9, 9.871e7, 81_340.0, 12.0)] == ["1.17 G", "98.7 M", "81.3 k", "12 "]
 
 
 def test_what_a_part_takes_is_told_unit_for_unit() -> None:

@@ -17,6 +17,7 @@ from flax import linen as nn
 from jax import lax
 
 State = tuple[jax.Array, jax.Array]
+Steps = tuple[jax.Array, ...]
 
 
 class Cell(nn.Module):
@@ -74,24 +75,27 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: jax.Array, seen: jax.Array, order: jax.Array) -> jax.Array:
         """Latent [n, d]."""
-        inputs = jnp.where(seen[..., None], x, 0.0) @ self.enc_wx + self.identity @ self.enc_we + self.enc_b
+        identity = self.identity @ self.enc_we + self.enc_b
 
-        def step(cell: Cell, state: State, at: State) -> tuple[State, None]:
-            return cell(at[0], state, at[1]), None
+        def step(cell: Cell, state: State, at: Steps) -> tuple[State, None]:
+            bias, value, present = at
+            return cell(value @ self.enc_wx + bias, state, present), None
 
-        (h, _), _ = _scan(step)(self.encoder, _zeros(len(x), self.hidden), _in_order(inputs, seen, order))
+        shown = jnp.where(seen[..., None], x, 0.0)
+        (h, _), _ = _scan(step)(self.encoder, _zeros(len(x), self.hidden), _in_order(order, identity, shown, seen))
         return self.to_latent(h)
 
     def decode(self, z: jax.Array, valid: jax.Array, order: jax.Array) -> jax.Array:
         """x_hat [n, L, F] from the latent [n, d]."""
-        inputs = (z @ self.dec_wz)[:, None] + self.identity @ self.dec_we + self.dec_b
+        identity, drive = self.identity @ self.dec_we + self.dec_b, z @ self.dec_wz
 
-        def step(cell: Cell, state: State, at: State) -> tuple[State, jax.Array]:
-            state = cell(at[0], state, at[1])
+        def step(cell: Cell, state: State, at: Steps) -> tuple[State, jax.Array]:
+            bias, present = at
+            state = cell(drive + bias, state, present)
             return state, state[0]
 
         backward = order[::-1]
-        _, h = _scan(step)(self.decoder, _zeros(len(z), self.hidden), _in_order(inputs, valid, backward))
+        _, h = _scan(step)(self.decoder, _zeros(len(z), self.hidden), _in_order(backward, identity, valid))
         return self.to_output(h.swapaxes(0, 1)[:, jnp.argsort(backward)])
 
 
@@ -103,8 +107,13 @@ def _zeros(n: int, hidden: int) -> State:
     return jnp.zeros((n, hidden)), jnp.zeros((n, hidden))
 
 
-def _in_order(inputs: jax.Array, present: jax.Array, order: jax.Array) -> State:
-    return inputs.swapaxes(0, 1)[order], present.swapaxes(0, 1)[order]
+def _in_order(order: jax.Array, identity: jax.Array, *cells: jax.Array) -> Steps:
+    """What each step gets: of `cells` [n, L, ...] and of identity [L, 4H] what belongs to its layer.
+
+    No more than that: gates made beforehand, [L, n, 4H], and their gradients would go through memory at every step,
+    which took as long as all else together on a CPU.
+    """
+    return (identity[order], *(array.swapaxes(0, 1)[order] for array in cells))
 
 
 def latent_size(stated: int | None, layers: int) -> int:
