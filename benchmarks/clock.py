@@ -71,6 +71,11 @@ def on_host(call: Call, now: Callable[[], float] = time.perf_counter) -> float:
     return seconds
 
 
+def on_processor(call: Call) -> float:
+    """Seconds in which this process had a core, of one call."""
+    return on_host(call, time.process_time)
+
+
 def interleaved(
     candidates: Mapping[str, Call], repeats: int, warmup: int = 1, visit: Visit = on_host
 ) -> dict[str, Timing]:

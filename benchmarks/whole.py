@@ -110,7 +110,7 @@ def project(folder: Path, setting: Setting) -> Path:
                 _recode(raster, setting.codec)
     before, _ = file.read_text(encoding="utf-8").split("[model]")
     model = f"members = {setting.members}\nhidden = {setting.hidden}\nsteps = {setting.steps}\nseed = 7\n"
-    wanted = place / f"run_{setting.members}_{setting.hidden}.toml"
+    wanted = place / f"run_{setting.members}_{setting.hidden}_{setting.steps}.toml"
     wanted.write_text(f"{before}[model]\n{model}", encoding="utf-8")
     return wanted
 

@@ -18,6 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("project", "synthetic"),
     ("ops", "stream"),
     ("autoencoder", "scoring", "evidence", "reporting"),
+    ("cost",),
     ("stages",),
     ("pipeline",),
     ("benchmarks",),

@@ -18,7 +18,8 @@ import numpy as np
 import optax
 from jax import lax
 
-from mpmjax.autoencoder.network import Autoencoder, export, masked_loss
+from mpmjax.autoencoder.network import Autoencoder, export, latent_size, masked_loss
+from mpmjax.project_sections import ModelSection
 from mpmjax.stream.prefetch import ordered_map, worker_count
 
 EVALUATE_EVERY = 25
@@ -54,6 +55,23 @@ class TrainingConfig:
     def optimiser(self) -> optax.GradientTransformation:
         schedule = optax.cosine_decay_schedule(self.learning_rate, self.rounds * EVALUATE_EVERY, 0.05)
         return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=self.weight_decay))
+
+
+def training_config(model: ModelSection, layers: int) -> TrainingConfig:
+    """What [model] says of training, for so many layers."""
+    return TrainingConfig(
+        layers=layers,
+        hidden=model.hidden,
+        latent=latent_size(model.latent, layers),
+        steps=model.steps,
+        batch=model.batch,
+        learning_rate=model.learning_rate,
+        weight_decay=model.weight_decay,
+        loss=model.loss,
+        layer_dropout=model.layer_dropout if layers > 2 else 0.0,  # of two layers none can be spared
+        patience=model.patience,
+        trim=model.trim,
+    )
 
 
 class Plan(NamedTuple):

@@ -61,8 +61,8 @@ def digesting() -> float:
     return quickest(lambda: hashlib.sha256(content).digest()) / len(content)
 
 
-def drawing() -> float:
-    """Seconds a cell of drawing the sample from a block: hashing, and sorting by the hash."""
+def sorting() -> float:
+    """Seconds a number of hashing a block of them and sorting by the hash: how fast this machine is in NumPy."""
     numbers = np.random.default_rng(0).integers(0, 1 << 63, BLOCK_CELLS).astype(np.uint64)
 
     def draw() -> None:
@@ -135,18 +135,14 @@ class Scoring:
         memberships: of the layers, in their order.
     """
 
-    def __init__(
-        self, slab: Slab, layers: Sequence[Layer], memberships: Sequence[Membership], coverage: float
-    ) -> None:
+    def __init__(self, slab: Slab, layers: Sequence[Layer], memberships: Sequence[Membership], coverage: float) -> None:
         self._slab, self._coverage = slab, coverage
         self._plan = plan_memberships(layers, memberships)
         self._layers = len(layers)
 
     def seconds(self, members: int, hidden: int, latent: int) -> tuple[float, Maps]:
         """Seconds of all cells of the slab with so many members, and the maps [height, width]."""
-        lanes = FusedLanes(
-            self._plan, random_arrays(members, self._layers, hidden, latent, GROUPS), self._coverage
-        )
+        lanes = FusedLanes(self._plan, random_arrays(members, self._layers, hidden, latent, GROUPS), self._coverage)
         maps = {p.name: np.full(self._slab.inside.shape, p.nodata, p.dtype) for p in PRODUCTS}
         return quickest(lambda: lanes.compute(self._slab, maps), 2), maps
 

@@ -7,35 +7,29 @@ else runs. A cell is one of the grid, with all its layers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from mpmjax.autoencoder.pace import gradient_pace
-from mpmjax.autoencoder.training import TrainingConfig
+from mpmjax.autoencoder.training import training_config
 from mpmjax.cost import probes
 from mpmjax.cost.laid import Laid, lay_a_little
-from mpmjax.cost.work import AUTO_MEMBERS, Stack, Work, cores_of, file_bytes
-from mpmjax.errors import DataError
-from mpmjax.project import Project
+from mpmjax.cost.work import AUTO_MEMBERS, Stack, Work, file_bytes
 from mpmjax.scoring.favourability import fit_membership
+from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.types import Layer, Membership, Slab, Tile
+from mpmjax.types import Slab, Tile
 
-LOOKED_AT = 65_536
-"""Cells that are scored for a measurement at H = 32 and L = 8; fewer of larger networks, so that it takes as long."""
+LOOKED_AT = 200_000
+"""Cells that are scored for a measurement at H = 32; fewer of larger networks, so that it takes as long."""
 
 FEWEST = 4096
-READING = 0.4
-"""Seconds of reading tiles, after which no further tile is read."""
 
-TILES = 6
-"""Most tiles that are read, spread over the grid."""
-
-PLAIN_DRAW = 1.2e-7
-"""Seconds a cell of `probes.drawing` on the machine that the constants of model.py were taken on."""
+PLAIN_SORT = 1.13e-8
+"""Seconds a cell of `probes.sorting` on the machine that the constants of model.py were taken on."""
 
 ZSTD = {"compress": "zstd", "zstd_level": 1, "predictor": 2, "tiled": True, "blockxsize": 512, "blockysize": 512}
 
@@ -47,9 +41,8 @@ class Rates:
     Attributes:
         cores: that the work is spread over.
         decode, mask: a cell of reading the sources as tiles; zstd: of decoding, were they stored so.
-        sampled: a cell of reading the sample's blocks; draw: of drawing from them.
-        member: a scored cell and member; rest: a scored cell, once; network: the bare network, a cell and member.
-        card_member: a scored cell and member on a card, wall time; None where the CPU scores.
+        sampled: a cell of reading the blocks of the sample.
+        member: a scored cell and member; rest: a scored cell, once, whatever the members.
         tile: a cell of the pass, of writing all maps as tiles; count: of what one thread counts.
         cogs: a cell, of each map's COG; read_map: of reading a map back.
         train: a cell of a batch; compiling: of the program of one gradient.
@@ -62,10 +55,8 @@ class Rates:
     mask: float
     zstd: float
     sampled: float
-    draw: float
     member: float
     rest: float
-    network: float
     tile: float
     count: float
     cogs: Mapping[str, float]
@@ -75,30 +66,31 @@ class Rates:
     copy: float
     digest: float
     pace: float
-    card_member: float | None = None
 
 
-def measure(stack: Stack) -> tuple[Work, Rates, tuple[Layer, ...]]:
+def measure(stack: Stack) -> tuple[Work, Rates]:
     """What a run of a project has to do, and how fast this machine does it.
 
     Raises:
         MpmError: a source cannot be read or laid on the grid, or the temporary folder takes no files.
     """
+    model = stack.project.model
     with gdal_environment(), TemporaryDirectory(prefix="mpmjax-") as name:
-        laid = lay_a_little(stack, Path(name))
+        folder = Path(name)
+        laid = lay_a_little(stack, folder)
         work = _work(stack, laid)
-        mask = probes.masking(laid.slab, laid.layers)
-        member, rest, maps = _scoring(stack.project, laid, work)
-        tile, count, cogs, read_map = probes.writing(maps, stack.grid, Path(name))
-        draw, zstd = probes.drawing(), probes.recoded(laid.slab, ZSTD)
-    training = gradient_pace(training_config(stack.project.model, work.layers))
-    rates = Rates(
+        part = _part(laid.slab, max(FEWEST, int(LOOKED_AT * (32 / model.hidden) ** 2)))
+        member, rest, maps = _scoring(stack, laid, part, work)
+        tile, count, cogs, read_map = probes.writing(maps, stack.grid, folder)
+    mask = probes.masking(laid.slab, laid.layers)
+    network = training_config(model, work.layers)
+    training = gradient_pace(network.network, network.batch, network.loss, network.trim)
+    return work, Rates(
         cores=worker_count(stack.project.stream.workers),
         decode=max(laid.reading - mask, 0.0),
         mask=mask,
-        zstd=zstd,
+        zstd=probes.recoded(laid.slab, ZSTD),
         sampled=laid.sampling,
-        draw=draw,
         member=member,
         rest=rest,
         tile=tile,
@@ -109,6 +101,57 @@ def measure(stack: Stack) -> tuple[Work, Rates, tuple[Layer, ...]]:
         compiling=training.compiling,
         copy=probes.copying(),
         digest=probes.digesting(),
-        pace=draw / PLAIN_DRAW,
+        pace=probes.sorting() / PLAIN_SORT,
     )
-    return work, rates
+
+
+def _work(stack: Stack, laid: Laid) -> Work:
+    project, model = stack.project, stack.project.model
+    network = training_config(model, len(laid.layers))
+    return Work(
+        cells=stack.grid.width * stack.grid.height,
+        layers=len(laid.layers),
+        members=AUTO_MEMBERS if model.members == "auto" else model.members,
+        hidden=model.hidden,
+        latent=network.latent,
+        sample=model.sample,
+        steps=network.steps,
+        batch=model.batch,
+        scored=laid.scored * stack.inside,
+        source_bytes=file_bytes(project),
+        looks=sum(stack.looked.values()),
+        made=laid.warping + laid.deriving,
+        made_layers=laid.made,
+        sampled_cells=laid.sampled_cells,
+        auto_members=model.members == "auto",
+        workers=project.stream.workers,
+        judged=project.validate_ is not None,
+    )
+
+
+def _part(slab: Slab, cells: int) -> Slab:
+    """The first rows of a slab, about so many cells."""
+    height, width = slab.inside.shape
+    rows = min(height, max(16, cells // width))
+    return Slab(
+        Tile(0, 0, 0, rows, width),
+        tuple(np.ascontiguousarray(raw[:rows]) for raw in slab.values),
+        np.ascontiguousarray(slab.valid[:, :rows]),
+        np.ascontiguousarray(slab.inside[:rows]),
+    )
+
+
+def _scoring(stack: Stack, laid: Laid, part: Slab, work: Work) -> tuple[float, float, probes.Maps]:
+    """Seconds of a scored cell a member, those of a scored cell besides, and the maps of the part."""
+    memberships = []
+    for layer, raw, valid, section in zip(laid.layers, part.values, part.valid, stack.project.layers, strict=True):
+        values = np.where(valid, layer.in_units(raw), np.nan).ravel()
+        memberships.append(fit_membership(values, layer, section.membership, section.transform))
+    scoring = probes.Scoring(part, laid.layers, memberships, stack.project.model.min_coverage)
+    there = part.valid.mean(axis=0) >= stack.project.model.min_coverage
+    cells = max(int((there & part.inside).sum()), 1)
+    scoring.seconds(1, work.hidden, work.latent)  # compiles
+    one, _ = scoring.seconds(1, work.hidden, work.latent)
+    two, maps = scoring.seconds(2, work.hidden, work.latent)
+    member = max(two - one, 0.25 * one) / cells
+    return member, max(one / cells - member, 0.0), maps

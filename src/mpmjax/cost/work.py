@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.project import Project
-from mpmjax.stream.prefetch import worker_count
 from mpmjax.types import Grid
 
 AUTO_MEMBERS = 8
@@ -40,10 +39,10 @@ class Work:
         source_bytes: of all files that are read, for their checksums.
         looks: CPU seconds of the first look at the rasters; made: of warps and derivations, one after the other.
         made_layers: number of layers that are written as files on the grid.
-        blocks: blocks that the sample reads, and their cells.
-        auto_members, auto_groups: whether the run finds the number by itself.
+        sampled_cells: of the blocks that the sample reads.
+        auto_members: whether the run finds the number by itself.
         workers: threads that the project asks for; None: as many as cores.
-        judged: whether there are occurrences; rivals: whether the simple methods are judged too.
+        judged: whether there are occurrences, by which the maps and the simple methods are judged.
     """
 
     cells: int
@@ -61,10 +60,8 @@ class Work:
     made_layers: int = 0
     sampled_cells: int = 0
     auto_members: bool = False
-    auto_groups: bool = True
     workers: int | None = None
     judged: bool = False
-    rivals: bool = False
 
 
 def file_bytes(project: Project) -> int:
@@ -76,7 +73,3 @@ def _size(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size if path.is_file() else 0
-
-
-def cores_of(project: Project) -> int:
-    return worker_count(project.stream.workers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,9 @@ from textwrap import wrap
 
 import numpy as np
 
+from mpmjax.cost.model import table
+from mpmjax.cost.rates import measure
+from mpmjax.cost.work import Stack
 from mpmjax.errors import MpmError
 from mpmjax.evidence.checks.compare import remarks_on_shifts, remarks_on_size, sizes_in_use
 from mpmjax.evidence.checks.datum import crs_words, datum_findings
@@ -64,6 +68,7 @@ class _Look:
             values a run takes.
         rows: of the table, by layer.
         systems: CRS of every source as WKT, and `placed` every raster with a place, both by what messages call them.
+        looked: CPU seconds of scanning each raster; inside: share of the grid in the study area.
     """
 
     project: Project
@@ -76,6 +81,8 @@ class _Look:
     placed: dict[str, RasterSource] = field(default_factory=dict)
     remarks: list[Remark] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    looked: dict[str, float] = field(default_factory=dict)
+    inside: float = 1.0
 
     @contextmanager
     def going_on(self) -> Iterator[None]:
@@ -103,7 +110,7 @@ def check(project: Project) -> Findings:
             _on_the_grid(look, grid, Path(folder))
     look.notes += _same_derivations(project) + ([] if look.found.errors else circular(project))
     rows = [look.rows[section.name] for section in project.layers if section.name in look.rows]
-    look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines, *_backends(look)]
+    look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines, *_backends(look), *_plan(look, grid)]
     look.found.warnings += [*look.notes, *sentences(look.remarks)]
     return look.found
 
@@ -137,13 +144,25 @@ def _same_derivations(project: Project) -> list[str]:
     return twins
 
 
+def _plan(look: _Look, grid: Grid | None) -> list[str]:
+    """How long a run will take here; nothing where it would refuse anyway."""
+    if grid is None or look.found.errors:
+        return []
+    try:
+        return table(*measure(Stack(look.project, grid, look.rasters, look.looked, look.inside)))
+    except MpmError as error:
+        return [f"plan: what a run takes cannot be foreseen: {error}"]
+
+
 def _open(look: _Look, section: LayerSection) -> None:
     with look.going_on():
         source = inspect_raster(
             look.project.path(section.source), section.name, band=section.band, crs=section.crs, nodata=section.nodata
         )
         look.rasters[section.name] = source
+        start = time.process_time()
         facts = look.facts[section.name] = scan(source, raster_layer(section, source), look.project.stream.on_error)
+        look.looked[section.name] = time.process_time() - start
         look.notes += judge(source, facts) + told(unreadable_blocks(source, facts.unreadable))
         look.sound.append(section.name)
         look.remarks += remarks_on_values(section, source, facts)
@@ -234,6 +253,7 @@ def _mask(look: _Look, grid: Grid, folder: Path) -> Path | None:
         mask = prepare_mask(path, grid, folder, layer=section.mask_layer, crs=section.mask_crs)
         with open_raster(mask) as dataset:
             inside = sum(int((dataset.read(1, window=window_of(strip)) > 0).sum()) for strip in strips(grid))
+        look.inside = inside / (grid.width * grid.height)
         look.found.lines.append(f"mask: {inside:,} of {grid.width * grid.height:,} cells of the grid lie inside")
         _remember(look, grid, "mask", path, section.mask_crs, section.mask_layer)
         return mask

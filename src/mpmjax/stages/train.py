@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mpmjax.autoencoder.network import latent_size
 from mpmjax.autoencoder.training import (
     EVALUATE_EVERY,
     Trained,
@@ -15,6 +14,7 @@ from mpmjax.autoencoder.training import (
     member_arrays,
     plan_members,
     train_ensemble,
+    training_config,
 )
 from mpmjax.errors import DataError
 from mpmjax.ops.lstm import Scorer
@@ -96,23 +96,6 @@ def train(
             "excluded_members": [int(m) for m in np.flatnonzero(best_round < 0)],
             "split_half": course,
         },
-    )
-
-
-def training_config(model: ModelSection, layers: int) -> TrainingConfig:
-    """What [model] says of training, for so many layers."""
-    return TrainingConfig(
-        layers=layers,
-        hidden=model.hidden,
-        latent=latent_size(model.latent, layers),
-        steps=model.steps,
-        batch=model.batch,
-        learning_rate=model.learning_rate,
-        weight_decay=model.weight_decay,
-        loss=model.loss,
-        layer_dropout=model.layer_dropout if layers > 2 else 0.0,  # of two layers none can be spared
-        patience=model.patience,
-        trim=model.trim,
     )
 
 

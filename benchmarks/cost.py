@@ -1,0 +1,75 @@
+"""What a run was foreseen to take, and what it took: python -m mpmjax.benchmarks.cost [--folder DIR].
+
+Settings that the constants of mpmjax.cost.model were not taken on: other sizes, layers, dtypes, codecs and models. Each
+is foreseen by `mpmjax check`'s own measurement, then run in a process of its own into a folder that was not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mpmjax.cost.model import Forecast, forecast
+from mpmjax.cost.rates import measure
+from mpmjax.cost.work import Stack
+from mpmjax.evidence.grid.resolve import resolve_grid
+from mpmjax.evidence.layer import raster_layer
+from mpmjax.evidence.raster.scan import scan
+from mpmjax.evidence.raster.source import inspect_raster
+from mpmjax.project import load_project
+
+from . import whole
+from .clock import on_processor
+from .streaming import temporary
+from .whole import Setting, Whole
+
+SETTINGS = (
+    Setting(2048, layers=8, dtype="float32", codec="zstd", members=8, hidden=16, steps=300),
+    Setting(3072, layers=2, dtype="int16", codec="none", members=2, hidden=64, steps=200),
+    Setting(4096, layers=4, dtype="int16", codec="lerc", members=1, hidden=8, steps=200),
+    Setting(4096, layers=3, dtype="float32", codec="deflate", members=4, hidden=32, steps=400),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print a table; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m mpmjax.benchmarks.cost", description="Foreseen and measured.")
+    parser.add_argument("--folder", type=Path, help="where districts are made and kept; default a temporary one")
+    asked = parser.parse_args(argv)
+    with temporary(asked.folder) as folder:
+        print(table([(foreseen(whole.project(folder, one)), whole.run(folder, one)) for one in SETTINGS]))
+    return 0
+
+
+def foreseen(file: Path) -> Forecast:
+    """The forecast of a project whose layers are all rasters, as `mpmjax check` makes it."""
+    project = load_project(file)
+    sources = {
+        section.name: inspect_raster(project.path(section.source), section.name, band=section.band)
+        for section in project.layers
+    }
+    grid = resolve_grid(project.grid, list(sources.values()), None)
+    looked = {
+        section.name: on_processor(lambda s=section: scan(sources[s.name], raster_layer(s, sources[s.name]), "stop"))
+        for section in project.layers
+    }
+    return forecast(*measure(Stack(project, grid, sources, looked, 1.0)))
+
+
+def table(found: Sequence[tuple[Forecast, Whole]]) -> str:
+    """Markdown: foreseen / measured seconds, whole and by stage."""
+    stages = list(found[0][1].stages)
+    lines = [
+        f"| run | foreseen, s | measured, s | foreseen / measured | {' | '.join(stages)} |",
+        "|---" * (4 + len(stages)) + "|",
+    ]
+    for guess, run in found:
+        parts = " | ".join(f"{guess.stages.get(name, 0.0):.1f} / {run.stages[name]:.1f}" for name in stages)
+        lines.append(f"| {run.setting} | {guess.wall:.1f} | {run.wall:.1f} | {guess.wall / run.wall:.2f} | {parts} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
