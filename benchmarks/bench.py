@@ -23,7 +23,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from . import lines, page, whole
+from mpmjax.cost.model import forecast, what_if
+
+from . import cost, lines, page, whole
 from .cases import CASES, SEVERAL_CORES
 from .rows import Refused, Result
 from .ways import cores_here
@@ -97,12 +99,18 @@ def _cuda(rows: Path) -> list[list[str]]:
 
 def measure_card(rows: Path, side: int) -> dict[str, Any]:
     """The score card: a whole run, how long it takes to start, and the newest rows in short."""
+    setting = whole.Setting(side)
     with TemporaryDirectory(prefix="mpmjax-bench-") as folder:
-        run = whole.run(Path(folder), whole.Setting(side))
+        run = whole.run(Path(folder), setting)
+        work, rates = cost.looked_at(whole.project(Path(folder), setting))
+    plan = forecast(work, rates)
     shown = lines.newest(lines.read(rows).rows)
     return {
         "machine": shown[-1].machine.as_dict() if shown else {},
         "run": run.as_dict(),
+        "foreseen": plan.wall,
+        "bound": plan.bound,
+        "with": {name: other.wall for name, other in what_if(work, rates).items()},
         "seconds_until": whole.cold_start(),
         "rows": [_short(line.row) for line in shown],
     }
@@ -129,6 +137,8 @@ def words(card: Mapping[str, Any]) -> str:
             f"  from files to maps  {run['mcells_s']:.2f} Mcells/s ({run['name']}), {run['wall']:.1f} s",
             f"  of these            {spent}, {run['wall'] - sum(run['stages'].values()):.1f} s to start",
             f"  memory              {run['peak']:.0f} MiB at most",
+            f"  what takes the most {card['bound']}; the model says {card['foreseen']:.1f} s in all",
+            *(f"  {f'with {name}':<43} {seconds:.1f} s" for name, seconds in card["with"].items()),
             *(f"  until {what:<34} {seconds:.2f} s" for what, seconds in card["seconds_until"].items()),
         ]
     )

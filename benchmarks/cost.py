@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mpmjax.cost.model import Forecast, forecast
-from mpmjax.cost.rates import measure
-from mpmjax.cost.work import Stack
+from mpmjax.cost.rates import Rates, measure
+from mpmjax.cost.work import Stack, Work
 from mpmjax.evidence.grid.resolve import resolve_grid
 from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.raster.scan import scan
@@ -39,12 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, help="where districts are made and kept; default a temporary one")
     asked = parser.parse_args(argv)
     with temporary(asked.folder) as folder:
-        print(table([(foreseen(whole.project(folder, one)), whole.run(folder, one)) for one in SETTINGS]))
+        print(table([(forecast(*looked_at(whole.project(folder, one))), whole.run(folder, one)) for one in SETTINGS]))
     return 0
 
 
-def foreseen(file: Path) -> Forecast:
-    """The forecast of a project whose layers are all rasters, as `mpmjax check` makes it."""
+def looked_at(file: Path) -> tuple[Work, Rates]:
+    """Work and rates of a project whose layers are all rasters, as `mpmjax check` finds them."""
     project = load_project(file)
     sources = {
         section.name: inspect_raster(project.path(section.source), section.name, band=section.band)
@@ -55,7 +55,7 @@ def foreseen(file: Path) -> Forecast:
         section.name: on_processor(lambda s=section: scan(sources[s.name], raster_layer(s, sources[s.name]), "stop"))
         for section in project.layers
     }
-    return forecast(*measure(Stack(project, grid, sources, looked, 1.0)))
+    return measure(Stack(project, grid, sources, looked, 1.0))
 
 
 def table(found: Sequence[tuple[Forecast, Whole]]) -> str:

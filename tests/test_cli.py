@@ -40,6 +40,7 @@ from mpmjax.types import Slab, Tile
 
 COMMANDS = {
     "demo": ("--output", "--seed"),
+    "bench": ("--quick", "--full", "--device", "--output", "--json"),
     "check": ("PROJECT", "--strict"),
     "prepare": ("PROJECT", "--output"),
     "run": ("PROJECT", "--output", "--fresh", "--strict"),

@@ -52,11 +52,14 @@ def test_the_card_says_what_a_run_takes() -> None:
         "seconds_until": {"it is there": 0.5},
         "rows": [],
     }
+    card |= {"foreseen": 11.0, "bound": "compute", "with": {"16 cores": 4.0}}
     text = bench.words(card)
     assert "0.10 Mcells/s" in text
     assert "screen 6.0 s, train 3.0 s" in text
     assert "fuzzify" not in text
     assert "1.0 s to start" in text
+    assert "compute" in text
+    assert "with 16 cores" in text
 
 
 def test_quick_and_full_are_two_things() -> None:
