@@ -18,12 +18,12 @@ from mpmjax.stages.check import check
 from mpmjax.synthetic.district import make_district
 
 WORK = Work(
-    cells=10**7, layers=6, members=8, hidden=32, latent=3, sample=20_000, steps=600, batch=512, source_bytes=10**8,
+    cells=10**7, layers=6, members=8, hidden=32, latent=3, steps=600, batch=512, source_bytes=10**8,
     looks=1.0, made=2.0, sampled_cells=10**7, judged=True,
 )  # fmt: skip
 RATES = Rates(
     cores=2, decode=2e-8, mask=5e-10, zstd=1e-8, sampled=4e-8, member=5e-7, rest=1e-7, tile=6e-8, count=5e-9,
-    cogs={product.name: 8e-8 for product in PRODUCTS}, read_map=3e-10, train=7e-6, compiling=1.5, copy=4e-11,
+    cogs={product.name: 8e-8 for product in PRODUCTS}, read_map=3e-10, train=7e-6, compiling=1.5,
     digest=5e-10, pace=1.0,
 )  # fmt: skip
 GROWING = ("cells", "members", "steps", "batch", "source_bytes", "looks", "made", "sampled_cells", "scored")

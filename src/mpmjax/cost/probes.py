@@ -16,7 +16,6 @@ from rasterio.io import MemoryFile
 
 from mpmjax.cost.stand_in import random_arrays
 from mpmjax.ops.cpu.lanes import FusedLanes
-from mpmjax.ops.cpu.lstm import Cpu
 from mpmjax.ops.plan import plan_memberships
 from mpmjax.products import PRODUCTS, Product
 from mpmjax.scoring.tally import Tally
@@ -26,8 +25,8 @@ from mpmjax.stream.ring import Ring
 from mpmjax.stream.tilestore import TileStore
 from mpmjax.types import Grid, Layer, Membership, Slab, Tile
 
-BUFFER = 32 << 20
-"""Bytes that are copied: more than a cache holds."""
+HASHED = 8 << 20
+"""Bytes."""
 
 BLOCK_CELLS = 256 * 256
 """Of a block of the sample."""
@@ -48,16 +47,9 @@ def quickest(work: Callable[[], object], repeats: int = 3) -> float:
     return max(float(found), 1e-9)
 
 
-def copying() -> float:
-    """Seconds a byte of a copy through memory, bytes written counted."""
-    source = np.ones(BUFFER, np.uint8)
-    target = np.zeros_like(source)
-    return quickest(lambda: np.copyto(target, source)) / BUFFER
-
-
 def digesting() -> float:
     """Seconds a byte of a SHA-256."""
-    content = bytes(BUFFER // 4)
+    content = bytes(HASHED)
     return quickest(lambda: hashlib.sha256(content).digest()) / len(content)
 
 
@@ -145,15 +137,6 @@ class Scoring:
         lanes = FusedLanes(self._plan, random_arrays(members, self._layers, hidden, latent, GROUPS), self._coverage)
         maps = {p.name: np.full(self._slab.inside.shape, p.nodata, p.dtype) for p in PRODUCTS}
         return quickest(lambda: lanes.compute(self._slab, maps), 2), maps
-
-
-def network(layers: int, hidden: int, latent: int, cells: int) -> float:
-    """Seconds a cell of the bare network of one member, F = 1; compiled before, once for H and d."""
-    scorer = Cpu(random_arrays(1, layers, hidden, latent, GROUPS))
-    mu = np.random.default_rng(0).random((layers, 1, cells), np.float32)
-    valid = np.ones((layers, cells), bool)
-    scorer.reconstruct(mu[..., :64].copy(), valid[:, :64].copy())
-    return quickest(lambda: scorer.reconstruct(mu, valid)) / cells
 
 
 def writing(maps: Maps, grid: Grid, folder: Path) -> tuple[float, float, dict[str, float], float]:

@@ -46,7 +46,7 @@ class Rates:
         tile: a cell of the pass, of writing all maps as tiles; count: of what one thread counts.
         cogs: a cell, of each map's COG; read_map: of reading a map back.
         train: a cell of a batch; compiling: of the program of one gradient.
-        copy, digest: a byte.
+        digest: a byte of a checksum.
         pace: how slow this machine is beside the one of the constants in model.py; 1 is as fast.
     """
 
@@ -63,7 +63,6 @@ class Rates:
     read_map: float
     train: float
     compiling: float
-    copy: float
     digest: float
     pace: float
 
@@ -99,7 +98,6 @@ def measure(stack: Stack) -> tuple[Work, Rates]:
         read_map=read_map,
         train=training.cell,
         compiling=training.compiling,
-        copy=probes.copying(),
         digest=probes.digesting(),
         pace=probes.sorting() / PLAIN_SORT,
     )
@@ -114,7 +112,6 @@ def _work(stack: Stack, laid: Laid) -> Work:
         members=AUTO_MEMBERS if model.members == "auto" else model.members,
         hidden=model.hidden,
         latent=network.latent,
-        sample=model.sample,
         steps=network.steps,
         batch=model.batch,
         scored=laid.scored * stack.inside,

@@ -50,7 +50,6 @@ class Work:
     members: int
     hidden: int
     latent: int
-    sample: int
     steps: int
     batch: int
     scored: float = 1.0
