@@ -114,7 +114,7 @@ def table(work: Work, rates: Rates) -> list[str]:
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.stages.items() if seconds >= 0.5)
     whole = (
         f"plan: about {duration(found.wall)} ({duration(found.wall * (1 - UNSURE))} to "
-        f"{duration(found.wall * (1 + UNSURE))}) on {rates.cores} cores, {found.rate:.2g} Mcells/s; "
+        f"{duration(found.wall * (1 + UNSURE))}) on {rates.cores} cores, {float(f'{1e6 * found.rate:.2g}'):,.0f} cells/s; "
         f"{found.bound} takes the most"
     )
     return [
