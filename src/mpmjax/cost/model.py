@@ -112,9 +112,10 @@ def table(work: Work, rates: Rates) -> list[str]:
     """Lines for people: the seconds by stage, the whole, what bounds it, and what would change it."""
     found = forecast(work, rates)
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.stages.items() if seconds >= 0.5)
+    rate = float(f"{1e6 * found.rate:.2g}")
     whole = (
         f"plan: about {duration(found.wall)} ({duration(found.wall * (1 - UNSURE))} to "
-        f"{duration(found.wall * (1 + UNSURE))}) on {rates.cores} cores, {float(f'{1e6 * found.rate:.2g}'):,.0f} cells/s; "
+        f"{duration(found.wall * (1 + UNSURE))}) on {rates.cores} cores, {rate:,.0f} cells/s; "
         f"{found.bound} takes the most"
     )
     return [
