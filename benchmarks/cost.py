@@ -1,7 +1,9 @@
 """What a run was foreseen to take, and what it took: python -m mpmjax.benchmarks.cost [--folder DIR].
 
 Settings that the constants of mpmjax.cost.model were not taken on: other sizes, layers, dtypes, codecs and models. Each
-is foreseen by `mpmjax check`'s own measurement, then run in a process of its own into a folder that was not there.
+is foreseen by `mpmjax check`'s own measurement, then run in a process of its own into a folder that was not there. Of
+several repeats the quickest run counts, and the forecast that was made before it. CPU seconds stand
+beside it: where they are far from wall time x cores, a run did not have the machine to itself.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ SETTINGS = (
     Setting(3072, layers=2, dtype="int16", codec="none", members=2, hidden=64, steps=200),
     Setting(4096, layers=4, dtype="int16", codec="lerc", members=1, hidden=8, steps=200),
     Setting(4096, layers=3, dtype="float32", codec="deflate", members=4, hidden=32, steps=400),
+    Setting(8192, layers=2, dtype="int16", codec="zstd", members=1, hidden=8, steps=200),
 )
 
 
@@ -37,10 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a table; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m mpmjax.benchmarks.cost", description="Foreseen and measured.")
     parser.add_argument("--folder", type=Path, help="where districts are made and kept; default a temporary one")
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--only", type=int, nargs="+", default=range(len(SETTINGS)), help="which settings, from 0 on")
     asked = parser.parse_args(argv)
     with temporary(asked.folder) as folder:
-        print(table([(forecast(*looked_at(whole.project(folder, one))), whole.run(folder, one)) for one in SETTINGS]))
+        print(table([quickest(folder, SETTINGS[number], asked.repeats) for number in asked.only]))
     return 0
+
+
+def quickest(folder: Path, setting: Setting, repeats: int) -> tuple[Forecast, Whole]:
+    """Forecast and run of the repeat whose run was the quickest."""
+    file = whole.project(folder, setting)
+    pairs = [(forecast(*looked_at(file)), whole.run(folder, setting)) for _ in range(repeats)]
+    return min(pairs, key=lambda pair: pair[1].wall)
 
 
 def looked_at(file: Path) -> tuple[Work, Rates]:
@@ -62,12 +74,15 @@ def table(found: Sequence[tuple[Forecast, Whole]]) -> str:
     """Markdown: foreseen / measured seconds, whole and by stage."""
     stages = list(found[0][1].stages)
     lines = [
-        f"| run | foreseen, s | measured, s | foreseen / measured | {' | '.join(stages)} |",
-        "|---" * (4 + len(stages)) + "|",
+        f"| run | foreseen, s | measured, s | foreseen / measured | CPU, s | {' | '.join(stages)} |",
+        "|---" * (5 + len(stages)) + "|",
     ]
     for guess, run in found:
         parts = " | ".join(f"{guess.stages.get(name, 0.0):.1f} / {run.stages[name]:.1f}" for name in stages)
-        lines.append(f"| {run.setting} | {guess.wall:.1f} | {run.wall:.1f} | {guess.wall / run.wall:.2f} | {parts} |")
+        lines.append(
+            f"| {run.setting} | {guess.wall:.1f} | {run.wall:.1f} | {guess.wall / run.wall:.2f} "
+            f"| {run.cpu:.1f} | {parts} |"
+        )
     return "\n".join(lines)
 
 

@@ -1,11 +1,12 @@
 """From rates to seconds: how long each stage of a run takes, what bounds it, and what other hardware would change.
 
-A stage that is spread over the cores takes its CPU time / cores; what one thread does is added. The constants are
-those of two cores of an AMD EPYC (Zen 5) and scale with `Rates.pace`.
+A stage that is spread over the cores takes its CPU time / cores, and no less than what one thread of it does alone. The
+constants are those of two cores of an AMD EPYC (Zen 5) and scale with `Rates.pace`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,9 @@ START = 4.0
 """Seconds until the first stage, and from the last one to the end of the process."""
 TRAINING_COMPILES = 4.0
 """Seconds of compiling the training beyond `Rates.compiling`."""
-STEP = 1.25
-"""A step of training beside its gradient: drawing the batch, the optimiser, looks at the cells held out."""
+STEP = 1.05
+"""A step of training over its gradient alone: drawing the batch, the optimiser, looks at the cells held out, less what
+the compiler saves in the whole. 1.03 to 1.06 (L = 4 and 8, H = 32, two and four members on two cores)."""
 GROUPING = 3.4
 """Seconds of finding the groups: of at most 5,000 cells of the sample, whatever the district."""
 CONFIDENCE = 0.14
@@ -69,21 +71,19 @@ class Forecast:
         return max(self.parts, key=lambda part: self.parts[part]) if name == "screen" else name
 
 
-def forecast(work: Work, rates: Rates) -> Forecast:
-    """Seconds of a whole `mpmjax run` of a project that was never run before."""
+def forecast(work: Work, rates: Rates, card: float | None = None) -> Forecast:
+    """Seconds of a whole `mpmjax run` of a project that was never run before.
+
+    Args:
+        card: seconds a cell and member of a card that scores instead of the cores, while they read and write.
+    """
     cores, pace, cells = rates.cores, rates.pace, work.cells
-    compute = cells * work.scored * (work.members * rates.member + rates.rest) / cores * PASS_LOST
-    parts = {
-        "decode": cells * (rates.decode + rates.mask) / cores * PASS_LOST,
-        "compute": compute,
-        "encode": cells * (rates.tile + rates.count) / cores * PASS_LOST,
-        "maps": cells * (sum(rates.cogs.values()) + len(rates.cogs) * rates.read_map) / cores * MAPS_LOST,
-    }
-    trained = work.members * work.steps * work.batch * rates.train * STEP
+    parts = _screening(work, rates, card)
+    trained = math.ceil(work.members / cores) * work.steps * work.batch * rates.train * STEP
     stages = {
         "prepare": work.source_bytes * rates.digest + work.looks + work.made + cells * PREPARE * pace,
         "sample": work.sampled_cells * (rates.sampled + DRAW * pace) / cores,
-        "train": rates.compiling + TRAINING_COMPILES * pace + trained / min(cores, work.members),
+        "train": rates.compiling + TRAINING_COMPILES * pace + trained,
         "group": GROUPING * pace,
         "confidence": CONFIDENCE * pace * work.members,
         "screen": sum(parts.values()),
@@ -96,20 +96,37 @@ def forecast(work: Work, rates: Rates) -> Forecast:
     return Forecast(stages, START * pace, parts, cells)
 
 
+def _screening(work: Work, rates: Rates, card: float | None) -> dict[str, float]:
+    """Wall seconds by part. Reading, scoring and writing share the cores; tiles are counted by one thread beside them,
+    and a map is built by one thread."""
+    cells, share = work.cells, PASS_LOST / rates.cores
+    scored = cells * work.scored
+    parts = {
+        "decode": cells * (rates.decode + rates.mask) * share,
+        "compute": scored * (work.members * rates.member + rates.rest) * share,
+        "encode": cells * (rates.tile + rates.count) * share,
+    }
+    if card is not None:
+        parts["compute"] = max(scored * work.members * card - parts["decode"] - parts["encode"], 0.0)
+    parts["encode"] += max(cells * rates.count - sum(parts.values()), 0.0)
+    maps = [seconds + rates.read_map for seconds in rates.cogs.values()]
+    parts["maps"] = cells * max(sum(maps) / rates.cores * MAPS_LOST, *maps)
+    return parts
+
+
 def what_if(work: Work, rates: Rates) -> dict[str, Forecast]:
     """The same run elsewhere, by name. On a card only the scorer is exchanged; its figure is implied, not measured."""
-    card = CARD * max(work.hidden, 16) / 64 * rates.cores / PASS_LOST
     return {
         "16 cores": forecast(work, replace(rates, cores=16)),
         "sources in zstd": forecast(work, replace(rates, decode=rates.zstd)),
         "sources that cost nothing to decode": forecast(work, replace(rates, decode=0.0)),
         "half of the members": forecast(replace(work, members=max(1, work.members // 2)), rates),
-        "an H100 for the scorer (?)": forecast(work, replace(rates, member=card, rest=0.0)),
+        "an H100 for the scorer (?)": forecast(work, rates, CARD * max(work.hidden, 16) / 64),
     }
 
 
 def table(work: Work, rates: Rates) -> list[str]:
-    """Lines for people: the seconds by stage, the whole, what bounds it, and what would change it."""
+    """Lines for people: the whole and what bounds it, seconds by stage, what would change it, memory and disk."""
     found = forecast(work, rates)
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.stages.items() if seconds >= 0.5)
     rate = float(f"{1e6 * found.rate:.2g}")
@@ -122,6 +139,7 @@ def table(work: Work, rates: Rates) -> list[str]:
         whole,
         f"  {spent}; start and end {duration(found.start)}",
         "  with " + ", ".join(f"{name} {duration(other.wall)}" for name, other in what_if(work, rates).items()),
+        f"  at most {work.memory / 2**30:.1f} GiB of memory and {work.disk / 2**30:.1f} GiB of disk",
     ]
 
 

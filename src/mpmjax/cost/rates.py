@@ -21,12 +21,15 @@ from mpmjax.cost.work import AUTO_MEMBERS, Stack, Work, file_bytes
 from mpmjax.scoring.favourability import fit_membership
 from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reader import gdal_environment
-from mpmjax.types import Slab, Tile
+from mpmjax.stream.room import MAP_BYTES, ON_DISK, memory_needed, plan_room
+from mpmjax.types import Evidence, Slab, Tile
 
 LOOKED_AT = 200_000
 """Cells that are scored for a measurement at H = 32; fewer of larger networks, so that it takes as long."""
 
 FEWEST = 4096
+FLOAT_BYTES = 4
+"""Of a cell of a layer that is made, before it is compressed."""
 
 PLAIN_SORT = 1.13e-8
 """Seconds a cell of `probes.sorting` on the machine that the constants of model.py were taken on."""
@@ -104,10 +107,17 @@ def measure(stack: Stack) -> tuple[Work, Rates]:
 
 
 def _work(stack: Stack, laid: Laid) -> Work:
+    """Asked while the files of `laid` are there.
+
+    Raises:
+        MemoryLimitError: the pass does not fit into [stream] max_memory.
+    """
     project, model = stack.project, stack.project.model
     network = training_config(model, len(laid.layers))
+    cells = stack.grid.width * stack.grid.height
+    evidence = Evidence(stack.grid, laid.layers)
     return Work(
-        cells=stack.grid.width * stack.grid.height,
+        cells=cells,
         layers=len(laid.layers),
         members=AUTO_MEMBERS if model.members == "auto" else model.members,
         hidden=model.hidden,
@@ -123,6 +133,8 @@ def _work(stack: Stack, laid: Laid) -> Work:
         auto_members=model.members == "auto",
         workers=project.stream.workers,
         judged=project.validate_ is not None,
+        memory=memory_needed(evidence, plan_room(evidence, project.stream)),
+        disk=int(cells * (MAP_BYTES * ON_DISK + FLOAT_BYTES * laid.made)),
     )
 
 
@@ -148,7 +160,8 @@ def _scoring(stack: Stack, laid: Laid, part: Slab, work: Work) -> tuple[float, f
     there = part.valid.mean(axis=0) >= stack.project.model.min_coverage
     cells = max(int((there & part.inside).sum()), 1)
     scoring.seconds(1, work.hidden, work.latent)  # compiles
-    one, _ = scoring.seconds(1, work.hidden, work.latent)
+    one, plain = scoring.seconds(1, work.hidden, work.latent)
     two, maps = scoring.seconds(2, work.hidden, work.latent)
     member = max(two - one, 0.25 * one) / cells
-    return member, max(one / cells - member, 0.0), maps
+    # One member alone has no risk and no spread: maps that cost less.
+    return member, max(one / cells - member, 0.0), plain if work.members == 1 else maps

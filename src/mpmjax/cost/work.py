@@ -43,6 +43,7 @@ class Work:
         auto_members: whether the run finds the number by itself.
         workers: threads that the project asks for; None: as many as cores.
         judged: whether there are occurrences, by which the maps and the simple methods are judged.
+        memory, disk: bytes that the run allows itself, and that its layers, tiles and maps take at most.
     """
 
     cells: int
@@ -61,6 +62,8 @@ class Work:
     auto_members: bool = False
     workers: int | None = None
     judged: bool = False
+    memory: int = 0
+    disk: int = 0
 
 
 def file_bytes(project: Project) -> int:
