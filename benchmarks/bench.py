@@ -9,7 +9,8 @@ quick   the hot loops against NumPy on a small raster, the network on one and on
 default every case against every rival that is installed, and the whole run: about twenty minutes
 full    that, training, larger whole runs in other codecs, and how time and memory grow: two hours
 
-Exit status: 0 all was timed, 1 a gate was red, 2 nothing could be measured.
+Exit status: 0 all was timed, 1 a gate was red or a part failed, as it said, 2 nothing could be measured, above 128 a
+part was ended by a signal.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from mpmjax.cost.model import forecast, what_if
 
 from . import cost, lines, page, whole
 from .cases import CASES, SEVERAL_CORES
+from .lines import Line
 from .rows import Refused, Result
 from .ways import cores_here
 
+STDERR = 2
+"""A file descriptor: what a child can write to, whatever stands for sys.stderr here."""
 ROWS, PAGE, CARD = "results.jsonl", "index.html", "card.json"
 
 QUICK = ("membership", "overlay", "distance", "density", "label", "decode", "encode")
@@ -43,27 +47,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _options(argv)
     options.output.mkdir(parents=True, exist_ok=True)
     rows = options.output / ROWS
+    before = len(lines.read(rows).rows) if rows.exists() else 0
     commands = _cuda(rows) if options.device == "cuda" else _commands(rows, options)
     worst = 0
     for command in commands:
         print(f"\n$ python -m mpmjax.benchmarks.{' '.join(command)}", file=sys.stderr, flush=True)
         done = subprocess.run(
             [sys.executable, "-m", f"mpmjax.benchmarks.{command[0]}", *command[1:]],
-            stdout=sys.stderr if options.json else None,
+            stdout=STDERR if options.json else None,
             check=False,
         )
-        worst = max(worst, done.returncode)
-    if not rows.exists():
-        return 2
+        # Ended by a signal, a process has a negative status.
+        worst = max(worst, done.returncode if done.returncode >= 0 else 128 - done.returncode)
+    shown = lines.read(rows).rows[before:] if rows.exists() else []
+    if not shown:
+        return max(worst, 2)
     if options.device == "cpu":
         try:
-            card = measure_card(rows, options.side)
+            card = measure_card(shown, options.side)
         except subprocess.CalledProcessError as error:
             print(f"The whole run failed, as it says above: {error}. There is no score card.", file=sys.stderr)
             return 2
         (options.output / CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         print(json.dumps(card) if options.json else words(card))
-    page.main([str(rows), str(options.output / PAGE)])
+    worst = max(worst, page.main([str(rows), str(options.output / PAGE)]))
     print(f"\nAll rows, charts and the roofline: {options.output / PAGE}", file=sys.stderr)
     return worst
 
@@ -97,16 +104,15 @@ def _cuda(rows: Path) -> list[list[str]]:
     return [["run", "--backend", "cuda", "--results", str(rows)]]
 
 
-def measure_card(rows: Path, side: int) -> dict[str, Any]:
-    """The score card: a whole run, how long it takes to start, and the newest rows in short."""
+def measure_card(shown: Sequence[Line], side: int) -> dict[str, Any]:
+    """The score card: a whole run, how long it takes to start, and the rows in short."""
     setting = whole.Setting(side)
     with TemporaryDirectory(prefix="mpmjax-bench-") as folder:
         run = whole.run(Path(folder), setting)
         work, rates = cost.looked_at(whole.project(Path(folder), setting))
     plan = forecast(work, rates)
-    shown = lines.newest(lines.read(rows).rows)
     return {
-        "machine": shown[-1].machine.as_dict() if shown else {},
+        "machine": shown[-1].machine.as_dict(),
         "run": run.as_dict(),
         "foreseen": plan.wall,
         "bound": plan.bound,
@@ -137,7 +143,7 @@ def words(card: Mapping[str, Any]) -> str:
             f"  from files to maps  {run['mcells_s']:.2f} Mcells/s ({run['name']}), {run['wall']:.1f} s",
             f"  of these            {spent}, {run['wall'] - sum(run['stages'].values()):.1f} s to start",
             f"  memory              {run['peak']:.0f} MiB at most",
-            f"  what takes the most {card['bound']}; the model says {card['foreseen']:.1f} s in all",
+            f"  what takes the most {stages[0][0]}; by the model {card['bound']}, {card['foreseen']:.1f} s in all",
             *(f"  {f'with {name}':<43} {seconds:.1f} s" for name, seconds in card["with"].items()),
             *(f"  until {what:<34} {seconds:.2f} s" for what, seconds in card["seconds_until"].items()),
         ]
@@ -153,7 +159,10 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("mpmjax-bench"), help="folder of the results")
     parser.add_argument("--side", type=int, default=2048, help="of the district of the whole run, in cells (2048)")
     parser.add_argument("--json", action="store_true", help="print the score card as JSON, and nothing else")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.device == "cuda" and (options.quick or options.full or options.json):
+        parser.error("--device cuda runs the cases of a card, all of them, and makes no score card")
+    return options
 
 
 if __name__ == "__main__":

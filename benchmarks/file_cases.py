@@ -160,8 +160,8 @@ def _encoding(name: str, values: np.ndarray) -> Case:
         judge=_judge_encoding,
         why="lossless: the values that were handed over",
         rivals={
-            "GDAL's COG driver, its defaults": partial(_cog, source, folder / "deflate.tif", "DEFLATE"),
-            "the same with zstd": partial(_cog, source, folder / "zstd.tif", "ZSTD"),
+            "GDAL's COG driver, deflate": partial(_cog, source, folder / "deflate.tif", "DEFLATE"),
+            "GDAL's COG driver, zstd": partial(_cog, source, folder / "zstd.tif", "ZSTD"),
         },
         rival_tolerance=0.0,
         clock_reference=False,

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
+from rasterio.windows import Window
 
 from mpmjax.cost.model import duration, forecast, table, what_if
 from mpmjax.cost.rates import Rates
@@ -15,7 +17,7 @@ from mpmjax.cost.work import Work
 from mpmjax.products import PRODUCTS
 from mpmjax.project import load_project
 from mpmjax.stages.check import check
-from mpmjax.synthetic.district import make_district
+from mpmjax.synthetic.district import make_district, make_kajan_like
 
 WORK = Work(
     cells=10**7, layers=6, members=8, hidden=32, latent=3, steps=600, batch=512, source_bytes=10**8,
@@ -108,8 +110,31 @@ def test_check_foresees_a_run(tmp_path: Path) -> None:
     found = check(load_project(project))
     assert not found.errors
     (plan,) = (line for line in found.lines if line.startswith("plan: "))
-    assert "on" in plan
+    assert "takes the most" in plan
     assert "cannot be foreseen" not in plan
+
+
+def test_a_sheet_of_vectors_classes_and_gaps_is_foreseen(tmp_path: Path) -> None:
+    """Stand-ins of derived layers hold neither memberships in 0..1 nor the classes that scores name."""
+    text = make_kajan_like(tmp_path).read_text(encoding="utf-8")
+    more = '[[layers]]\nname = "near"\nsource = "faults.gpkg"\nderive = "presence"\nrole = "membership"\n'
+    (tmp_path / "more.toml").write_text(text.replace("[model]", f"{more}\n[model]", 1), encoding="utf-8")
+    found = check(load_project(tmp_path / "more.toml"))
+    assert not found.errors
+    assert [line for line in found.lines if line.startswith("plan: about")]
+
+
+def test_a_raster_smaller_than_the_grid_is_foreseen(tmp_path: Path) -> None:
+    """Its window lies on the grid cell for cell, so that nothing is warped."""
+    project = make_district(tmp_path, width=300, height=300, layers=2, dtype="float32")
+    with rasterio.open(tmp_path / "copper.tif") as whole:
+        profile = {**whole.profile, "width": 200, "height": 200}
+        part = whole.read(window=Window(0, 0, 200, 200))
+    with rasterio.open(tmp_path / "copper.tif", "w", **profile) as corner:
+        corner.write(part)
+    found = check(load_project(project))
+    assert not found.errors
+    assert [line for line in found.lines if line.startswith("plan: about")]
 
 
 def test_a_project_that_a_run_would_refuse_has_no_plan(tmp_path: Path) -> None:

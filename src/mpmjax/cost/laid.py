@@ -212,7 +212,9 @@ def _warped(section: LayerSection, source: RasterSource, grid: Grid, folder: Pat
     )  # fmt: skip
     layer = raster_layer(section, part)
     how = choose_resampling(part, piece, section.role, section.resampling)
-    align(part, piece, layer, how, folder).path.rename(folder / "once.tif")  # what is slow the first time is done
+    once = folder / "once"
+    once.mkdir(exist_ok=True)
+    align(part, piece, layer, how, once)  # what is slow the first time
     start = time.thread_time()
     laid = align(part, piece, layer, how, folder)
     seconds = (time.thread_time() - start) * (grid.width * grid.height) / (width * height)

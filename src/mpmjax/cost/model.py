@@ -116,8 +116,9 @@ def _screening(work: Work, rates: Rates, card: float | None) -> dict[str, float]
 
 def what_if(work: Work, rates: Rates) -> dict[str, Forecast]:
     """The same run elsewhere, by name. On a card only the scorer is exchanged; its figure is implied, not measured."""
+    more = {"16 cores": forecast(work, replace(rates, cores=16))} if rates.cores < 16 else {}
     return {
-        "16 cores": forecast(work, replace(rates, cores=16)),
+        **more,
         "sources in zstd": forecast(work, replace(rates, decode=rates.zstd)),
         "sources that cost nothing to decode": forecast(work, replace(rates, decode=0.0)),
         "half of the members": forecast(replace(work, members=max(1, work.members // 2)), rates),
@@ -130,10 +131,11 @@ def table(work: Work, rates: Rates) -> list[str]:
     found = forecast(work, rates)
     spent = ", ".join(f"{name} {duration(seconds)}" for name, seconds in found.stages.items() if seconds >= 0.5)
     rate = float(f"{1e6 * found.rate:.2g}")
+    auto = ', members = "auto" reckoned as 8' if work.auto_members else ""
     whole = (
         f"plan: about {duration(found.wall)} ({duration(found.wall * (1 - UNSURE))} to "
         f"{duration(found.wall * (1 + UNSURE))}) on {rates.cores} cores, {rate:,.0f} cells/s; "
-        f"{found.bound} takes the most"
+        f"{found.bound} takes the most{auto}"
     )
     return [
         whole,

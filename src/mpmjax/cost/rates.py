@@ -18,11 +18,12 @@ from mpmjax.autoencoder.training import training_config
 from mpmjax.cost import probes
 from mpmjax.cost.laid import Laid, lay_a_little
 from mpmjax.cost.work import AUTO_MEMBERS, Stack, Work, file_bytes
+from mpmjax.errors import DataError
 from mpmjax.scoring.favourability import fit_membership
 from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reader import gdal_environment
 from mpmjax.stream.room import MAP_BYTES, ON_DISK, memory_needed, plan_room
-from mpmjax.types import Evidence, Slab, Tile
+from mpmjax.types import Evidence, Membership, Slab, Tile
 
 LOOKED_AT = 200_000
 """Cells that are scored for a measurement at H = 32; fewer of larger networks, so that it takes as long."""
@@ -80,8 +81,10 @@ def measure(stack: Stack) -> tuple[Work, Rates]:
     with gdal_environment(), TemporaryDirectory(prefix="mpmjax-") as name:
         folder = Path(name)
         laid = lay_a_little(stack, folder)
-        work = _work(stack, laid)
-        part = _part(laid.slab, max(FEWEST, int(LOOKED_AT * (32 / model.hidden) ** 2)))
+        pace = probes.sorting() / PLAIN_SORT
+        work = _work(stack, laid, pace)
+        cells = max(FEWEST, int(LOOKED_AT * (32 / model.hidden) ** 2))
+        part = _part(laid.slab, cells, model.min_coverage)
         member, rest, maps = _scoring(stack, laid, part, work)
         tile, count, cogs, read_map = probes.writing(maps, stack.grid, folder)
     mask = probes.masking(laid.slab, laid.layers)
@@ -102,11 +105,11 @@ def measure(stack: Stack) -> tuple[Work, Rates]:
         train=training.cell,
         compiling=training.compiling,
         digest=probes.digesting(),
-        pace=probes.sorting() / PLAIN_SORT,
+        pace=pace,
     )
 
 
-def _work(stack: Stack, laid: Laid) -> Work:
+def _work(stack: Stack, laid: Laid, pace: float) -> Work:
     """Asked while the files of `laid` are there.
 
     Raises:
@@ -124,10 +127,11 @@ def _work(stack: Stack, laid: Laid) -> Work:
         latent=network.latent,
         steps=network.steps,
         batch=model.batch,
-        scored=laid.scored * stack.inside,
+        # Layers often end where the study area does: the smaller share, not their product.
+        scored=min(laid.scored, stack.inside),
         source_bytes=file_bytes(project),
         looks=sum(stack.looked.values()),
-        made=laid.warping + laid.deriving,
+        made=laid.warping + laid.deriving * pace,
         made_layers=laid.made,
         sampled_cells=laid.sampled_cells,
         auto_members=model.members == "auto",
@@ -138,15 +142,20 @@ def _work(stack: Stack, laid: Laid) -> Work:
     )
 
 
-def _part(slab: Slab, cells: int) -> Slab:
-    """The first rows of a slab, about so many cells."""
+def _part(slab: Slab, cells: int, coverage: float) -> Slab:
+    """Rows of a slab, about so many cells, among which most are scored; where none is, all layers count as there."""
     height, width = slab.inside.shape
     rows = min(height, max(16, cells // width))
+    scored = (slab.valid.mean(axis=0) >= coverage) & slab.inside
+    upto = np.concatenate([[0], np.cumsum(scored.sum(axis=1))])
+    among = upto[rows:] - upto[:-rows]
+    here = slice(int(among.argmax()), int(among.argmax()) + rows)
+    valid = slab.valid[:, here] if among.max() else np.ones((len(slab.valid), rows, width), bool)
     return Slab(
         Tile(0, 0, 0, rows, width),
-        tuple(np.ascontiguousarray(raw[:rows]) for raw in slab.values),
-        np.ascontiguousarray(slab.valid[:, :rows]),
-        np.ascontiguousarray(slab.inside[:rows]),
+        tuple(np.ascontiguousarray(raw[here]) for raw in slab.values),
+        np.ascontiguousarray(valid),
+        np.ones((rows, width), bool) if not among.max() else np.ascontiguousarray(slab.inside[here]),
     )
 
 
@@ -155,7 +164,11 @@ def _scoring(stack: Stack, laid: Laid, part: Slab, work: Work) -> tuple[float, f
     memberships = []
     for layer, raw, valid, section in zip(laid.layers, part.values, part.valid, stack.project.layers, strict=True):
         values = np.where(valid, layer.in_units(raw), np.nan).ravel()
-        memberships.append(fit_membership(values, layer, section.membership, section.transform))
+        try:
+            memberships.append(fit_membership(values, layer, section.membership, section.transform))
+        except DataError:
+            # A few cells, or a stand-in, need not hold what the layer does; any other membership costs as much.
+            memberships.append(Membership("linear", {"lo": 0.0, "hi": 1.0}))
     scoring = probes.Scoring(part, laid.layers, memberships, stack.project.model.min_coverage)
     there = part.valid.mean(axis=0) >= stack.project.model.min_coverage
     cells = max(int((there & part.inside).sum()), 1)

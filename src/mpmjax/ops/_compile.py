@@ -1,4 +1,4 @@
-"""Numba's compiler as all ops use it, with a cache on disk that is never older than the sources.
+"""Numba's compiler as the ops use it, with a cache on disk that is never older than the sources.
 
 Numba keeps a compiled function until its own file changes. What it calls from other files, and their constants, are
 compiled into it, and a change of those goes unnoticed: after an update that touches one file of two, the old code would

@@ -92,6 +92,8 @@ def _plan(look: Look, grid: Grid | None) -> list[str]:
     """How long a run will take here; nothing where it would refuse anyway."""
     if grid is None or look.found.errors:
         return []
+    if look.project.stream.backend not in ("auto", DEFAULT):
+        return [f"plan: none, because rates are measured of the backend {DEFAULT} only"]
     try:
         return table(*measure(Stack(look.project, grid, look.rasters, look.looked, look.inside)))
     except MpmError as error:
