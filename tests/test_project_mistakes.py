@@ -71,8 +71,9 @@ def mistakes(folder: Path, text: str) -> list[str]:
 COPPER = "layers[2] 'copper'"
 KINDS = "linear, power, large, small, gaussian, near, ms_large, ms_small, sigmoid, shoulder, category, ecdf"
 LAYER_KEYS = (
-    "azimuth, band, classes, crs, derive, direction, features, field, kernel, layer, max_distance, membership, name, "
-    "nodata, radius, resampling, role, search_distance, source, transform, valid_range, value_table, weight, where"
+    "azimuth, band, classes, crs, derivative, derive, direction, expression, features, field, gridding, height, index, "
+    "kernel, layer, max_distance, membership, name, nodata, radius, resampling, role, scene, search_distance, source, "
+    "transform, valid_range, value_table, weight, where"
 )
 VECTORS = 'for vector sources: add derive = "distance" or the like, or remove it'
 
@@ -81,7 +82,7 @@ LAYER_MISTAKES = {
     'transform = "ln"': ".transform: got 'ln'; allowed: 'none', 'log' or 'sqrt'.",
     'resampling = "cubic"': ".resampling: got 'cubic'; allowed: 'nearest', 'bilinear', 'average' or 'mode'.",
     'derive = "dist"': (
-        ".derive: got 'dist'; allowed: 'distance', 'density', 'presence', 'buffer', 'proximity' or 'class'."
+        ".derive: got 'dist'; allowed: 'distance', 'density', 'presence', 'buffer', 'proximity', 'class' or 'gridding'."
     ),
     "weight = 0": ".weight: got 0; input should be greater than 0.",
     "weight = -1.5": ".weight: got -1.5; input should be greater than 0.",

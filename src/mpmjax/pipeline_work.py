@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from mpmjax.autoencoder.checkpoint import ARRAYS, REST
 from mpmjax.errors import DataError, DiskError, ProjectError
+from mpmjax.evidence.formulas import read_formulas
 from mpmjax.evidence.sources import SourceFiles, source_files
 from mpmjax.ops.backend import settle as settle_backend
 from mpmjax.products import CLASSES, PRODUCTS
@@ -35,6 +36,9 @@ OUTPUTS = (
     *("targets.gpkg", ARRAYS, REST, "project.toml"),
 )
 """What a run leaves besides the report and run.json, which name the checksums of these."""
+
+NAMED = {"layers": "layer", "inputs": "input", "scenes": "scene"}
+"""Sections of which there are several, each with a name."""
 
 FITTED_HERE = {"fitted": "here"}
 """In place of a Screener's checksum where it follows from the rest."""
@@ -62,6 +66,7 @@ class Run:
         live: TextIO | None = None,
     ) -> None:
         self.project = project if isinstance(project, Project) else load_project(project)
+        read_formulas(self.project)  # before anything is opened or begun
         self.output = Path(output) if output is not None else default_output(self.project)
         self.command, self.fresh = command, fresh
         self.progress = Progress(say, self.output / SCRATCH / LOG, live)
@@ -126,9 +131,11 @@ class Run:
         for name, section in sections.items():
             if isinstance(section, dict):
                 stated |= {f"{name}.{key}": value for key, value in section.items()}
-            elif name == "layers":
-                stated |= {f"layer {layer['name']!r}": layer for layer in section}
-                stated["layers"] = [layer["name"] for layer in section]
+            elif name in NAMED:
+                stated |= {f"{NAMED[name]} {item['name']!r}": item for item in section}
+                stated[name] = [item["name"] for item in section]
+            elif name == "samples":
+                stated |= {f"samples '{item['source']}'": item for item in section}
             else:
                 stated[name] = section
         stated |= {"stream.backend": self.project.stream.backend, "stream.on_error": self.project.stream.on_error}
@@ -142,7 +149,7 @@ class Run:
     def label_sums(self) -> dict[str, str]:
         """Checksums of what judges the maps alone: the files of the known occurrences, if no layer is made of them."""
         known = self.project.validate_
-        if known is None or any(layer.source == known.occurrences for layer in self.project.layers):
+        if known is None or any(path == known.occurrences for _, path in self.project.sources):
             return {}
         own = self.files.of[known.occurrences]
         return {str(known.occurrences.parent / relative): digest for relative, digest in own.items()}

@@ -1,8 +1,9 @@
 """project.toml as frozen models, one section a stage.
 
 It speaks early: a mistake names the field, the value got and what is allowed, and an unknown key the nearest right
-one, before any data are opened. What each key may hold: project_layers.py for [[layers]], project_sections.py for the
-rest.
+one, before any data are opened. What each key may hold: project_layers.py for [[layers]], project_samples.py and
+project_scenes.py for what layers are made from, project_sections.py for the rest; what must agree between sections:
+project_checks.py.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ from pydantic import (
 )
 
 from mpmjax.errors import ProjectError
+from mpmjax.project_checks import require_grid, require_inputs, require_layers, require_samples, require_scenes
 from mpmjax.project_errors import explain
 from mpmjax.project_layers import LayerSection
+from mpmjax.project_samples import SamplesSection
+from mpmjax.project_scenes import InputSection, SceneSection
 from mpmjax.project_sections import (
     GridSection,
     ModelSection,
@@ -45,6 +49,9 @@ class Project(Section):
     project: ProjectInfo
     grid: GridSection = GridSection()
     layers: Annotated[tuple[LayerSection, ...], Field(strict=False)]
+    samples: Annotated[tuple[SamplesSection, ...], Field(strict=False)] = ()
+    inputs: Annotated[tuple[InputSection, ...], Field(strict=False)] = ()
+    scenes: Annotated[tuple[SceneSection, ...], Field(strict=False)] = ()
     model: ModelSection = ModelSection()
     stream: StreamSection = StreamSection()
     targets: TargetsSection = TargetsSection()
@@ -52,41 +59,38 @@ class Project(Section):
 
     @model_validator(mode="after")
     def _cross_checks(self) -> Project:
-        names = [layer.name for layer in self.layers]
-        if not 2 <= len(names) <= 64:
-            raise ValueError(f"2 to 64 [[layers]] are needed, got {len(names)}")
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"layer names must differ, {doubled[0]!r} stands {names.count(doubled[0])} times")
-        if self.model.latent is not None and self.model.latent >= len(names):
-            raise ValueError(
-                f"model.latent = {self.model.latent}, but must be smaller than the number of layers ({len(names)}): "
-                "else the autoencoder copies, and nothing is an anomaly"
-            )
-        rasters = [layer.name for layer in self.layers if layer.derive is None]
-        if self.grid.like is not None and self.grid.like not in rasters:
-            raise ValueError(f"grid.like = {self.grid.like!r} is no raster layer; these are: {', '.join(rasters)}")
-        if not rasters and (self.grid.crs is None or (self.grid.bounds is None and self.grid.mask is None)):
-            raise ValueError("without raster layers [grid] needs crs and resolution, and bounds or a mask")
-        implied = ("membership", "category")
-        directed = [
-            x for x in self.layers if x.direction != "none" and (x.direction or x.membership or x.role in implied)
-        ]
-        if not directed:
-            raise ValueError('no layer has a direction: add direction = "high" or "low" to those that you can judge')
+        require_layers(self.layers, self.model.latent)
+        require_grid(self.grid, self.layers, self.inputs, self.scenes)
+        require_samples(self.samples, self.layers)
+        require_scenes(self.scenes, self.layers)
+        require_inputs(self.inputs, self.layers)
         return self
+
+    @property
+    def sources(self) -> tuple[tuple[str, Path], ...]:
+        """All files that layers are made from, each with what messages call the section that names it."""
+        layers = [(f"layer {layer.name!r}", path) for layer in self.layers for path in layer.files]
+        inputs = [(f"input {item.name!r}", item.source) for item in self.inputs]
+        return (*layers, *inputs, *((f"scene {scene.name!r}", path) for scene in self.scenes for path in scene.files))
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All files that the project names, as it names them."""
         known = self.validate_.occurrences if self.validate_ else None
-        sources = (path for layer in self.layers for path in (layer.source, layer.value_table))
-        named = (*sources, self.grid.mask, known)
+        named = (*(path for _, path in self.sources), self.grid.mask, known)
         return tuple(path for path in named if path is not None)
+
+    def samples_of(self, source: Path) -> SamplesSection:
+        """The rules of a file of samples: those stated, or the defaults."""
+        return next((rules for rules in self.samples if rules.source == source), SamplesSection(source=source))
 
     def layer(self, name: str) -> LayerSection:
         """The section of a layer."""
         return next(section for section in self.layers if section.name == name)
+
+    def scene(self, name: str | None) -> SceneSection:
+        """The section of a scene."""
+        return next(section for section in self.scenes if section.name == name)
 
     def path(self, path: Path) -> Path:
         """A path of the project file made absolute: environment variables filled in, relative to `folder`."""

@@ -28,6 +28,10 @@ NEEDED = {
 """What pydantic says in the words of Python, in those of the file."""
 
 
+EACH = {"layers": "layer", "samples": "file of samples", "inputs": "input", "scenes": "scene"}
+"""Tables that may come several times, in double brackets."""
+
+
 def explain(error: ValidationError, path: Path, content: Mapping[str, Any], model: type[BaseModel]) -> str:
     """All mistakes of a project file in one message, a line each, the field first."""
     found: dict[str, list[str]] = {}
@@ -59,8 +63,8 @@ def _sentence(item: dict[str, Any], content: Mapping[str, Any], model: type[Base
             return field, f"got {got}; allowed: {context['expected']}"
         case "value_error":
             return field, str(context["error"])
-    if item["type"] == "tuple_type" and field == "layers":
-        return field, "write [[layers]], in double brackets, before every layer"
+    if item["type"] == "tuple_type" and field in EACH:
+        return field, f"write [[{field}]], in double brackets, before every {EACH[field]}"
     if item["type"] == "model_type" and isinstance(item["input"], list):
         return field, f"write [{field}], in single brackets"
     return field, f"got {got}; {NEEDED.get(item['type']) or item['msg'][0].lower() + item['msg'][1:]}"
@@ -85,7 +89,7 @@ def _field(loc: Sequence[str | int], content: Mapping[str, Any]) -> str:
         step = here.get(str(part)) if isinstance(here, Mapping) else None
         if isinstance(part, int):
             step = here[part] if isinstance(here, list) and part < len(here) else None
-            name = step.get("name") if isinstance(step, Mapping) else None
+            name = step.get("source" if text == "samples" else "name") if isinstance(step, Mapping) else None
             text += f"[{part + 1}]" + (f" {name!r}" if name is not None else "")
         elif isinstance(here, Mapping) and here.get("kind") == part:
             continue  # the tag of a membership, no key of the file

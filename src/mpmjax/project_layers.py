@@ -1,50 +1,39 @@
-"""[[layers]] of a project file: one evidence layer, its source, and how it becomes a raster on the grid."""
+"""[[layers]] of a project file: one evidence layer, its source, and how it becomes a raster on the grid.
+
+Which keys go together hangs on the form of the layer: project_forms.py.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from mpmjax.project_forms import Form, form_of, require_form
 from mpmjax.project_membership import Category, MembershipSpec, Unit, is_code, sense
-from mpmjax.project_sections import File, Name, Positive, Section
+from mpmjax.project_samples import GriddingTable
+from mpmjax.project_sections import File, Name, Nodata, Pair, Positive, Section
 
 Role = Literal["distance", "density", "geochemistry", "geophysics", "index", "category", "membership"]
-Pair = Annotated[tuple[float, float], Field(strict=False)]
 Azimuth = Annotated[float, Field(ge=0, le=360)]
-
-ROLES_OF = {
-    "distance": ("distance",),
-    "density": ("density",),
-    "presence": ("membership", "index"),
-    "buffer": ("membership", "index"),
-    "proximity": ("membership", "index"),
-    "class": ("category",),
-}
-"""What a derived layer can be: kilometres are no category, and 0..1 is a membership or an index."""
-
-KEYS_OF = {
-    "distance": ("search_distance",),
-    "density": ("radius", "kernel"),
-    "presence": (),
-    "buffer": ("radius",),
-    "proximity": ("max_distance", "field", "classes"),
-    "class": ("field",),
-}
-"""Keys beyond those of every vector layer that a derivation takes."""
-
-NEEDED = {"density": "radius", "buffer": "radius", "proximity": "max_distance", "class": "field"}
-VECTOR_FILES = (".gpkg", ".shp", ".geojson", ".fgb", ".gdb")
-RASTER_FILES = (".tif", ".tiff", ".img", ".asc", ".bil", ".flt")
-VECTOR = ("layer", "where", "features", "azimuth")
-RASTER = ("nodata", "valid_range", "resampling", "value_table")
 
 
 class LayerSection(Section):
-    """[[layers]]: one evidence layer. Without `derive` the source is a raster, with it a file of features."""
+    """[[layers]]: one evidence layer.
+
+    Its form: a raster; a "derivative" of one, with `derivative`; "features" or "samples", with `derive`; or computed
+    from the bands of a "scene", or by an "expression" over other layers and inputs, which take no source.
+    """
 
     name: Name
-    source: File
+    expression: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="a formula over inputs and other layers; with `scene` over its bands"
+    )
+    scene: Name | None = Field(default=None, description="name of a [[scenes]]")
+    index: str | None = Field(default=None, description="of a scene: a name that evidence/spectral/indices.py lists")
+    source: File | None = Field(default=None, validate_default=True)
     role: Role
     direction: Literal["high", "low", "none"] | None = None
     weight: Positive | None = Field(
@@ -55,12 +44,17 @@ class LayerSection(Section):
     membership: MembershipSpec | None = None
 
     band: Annotated[int, Field(ge=1)] = 1
-    nodata: float | None = None
+    nodata: Nodata = None
     valid_range: Pair | None = None
     resampling: Literal["nearest", "bilinear", "average", "mode"] | None = None
     value_table: File | None = Field(default=None, description="CSV or DBF that names the codes of a category raster")
 
-    derive: Literal["distance", "density", "presence", "buffer", "proximity", "class"] | None = None
+    derivative: Literal["horizontal", "vertical", "analytic_signal", "tilt", "upward"] | None = Field(
+        default=None, description="of a potential field, taken on the cells of its source"
+    )
+    height: Positive | None = Field(default=None, description="metres of an upward continuation")
+
+    derive: Literal["distance", "density", "presence", "buffer", "proximity", "class", "gridding"] | None = None
     layer: str | None = Field(default=None, description="of a file that holds several")
     where: str | None = None
     features: Literal["intersections"] | None = Field(default=None, description="take the points where lines cross")
@@ -73,71 +67,50 @@ class LayerSection(Section):
     radius: Positive | None = Field(default=None, description="metres: of the density's kernel, of the buffer")
     kernel: Literal["uniform", "quartic"] | None = Field(default=None, description="of the density; default uniform")
     max_distance: Positive | None = Field(default=None, description="metres at which proximity is 0")
-    field: str | None = Field(default=None, description="attribute, or column of the value table, that names classes")
+    field: str | None = Field(
+        default=None,
+        description="attribute, or column of the value table, that names classes; of samples a column or clr(Li)",
+    )
     classes: dict[str, Unit] | None = Field(default=None, description="class -> proximity at its features")
+    gridding: GriddingTable | None = Field(default=None, description="how samples become a raster; default idw")
 
-    @field_validator("nodata", mode="before")
+    @field_validator("source")
     @classmethod
-    def _nan_is_a_nodata(cls, value: Any) -> Any:
-        # NaN is always missing, so declaring it changes nothing but is a reasonable thing to write.
-        return None if isinstance(value, float) and value != value else value
+    def _source_unless_computed(cls, value: Path | None, info: ValidationInfo) -> Any:
+        computed = any(info.data.get(key) is not None for key in ("expression", "scene", "index"))
+        if value is None and not computed:
+            raise PydanticCustomError("missing", "required, but not given")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> LayerSection:
-        if self.derive is None:
-            self._raster_keys()
-        else:
-            self._vector_keys()
+        require_form(self)
         self._category()
         self._one_direction()
         if self.valid_range is not None and not self.valid_range[0] < self.valid_range[1]:
             raise ValueError(f"valid_range is [lowest, highest] with lowest < highest, got {list(self.valid_range)}")
         return self
 
-    def _given(self, *keys: str) -> list[str]:
-        return [key for key in keys if getattr(self, key) is not None]
+    @property
+    def form(self) -> Form:
+        """How the layer comes to be."""
+        return form_of(self)
 
-    def _raster_keys(self) -> None:
-        if self.source.suffix.lower() in VECTOR_FILES:
-            raise ValueError(f'{self.source.name} is a vector file: add derive = "distance" or the like')
-        vector = self._given(
-            *VECTOR, *dict.fromkeys(key for keys in KEYS_OF.values() for key in keys if key != "field")
-        )
-        if vector:
-            raise ValueError(f'{vector[0]!r} is for vector sources: add derive = "distance" or the like, or remove it')
-        if (self.field is None) != (self.value_table is None):
-            raise ValueError("'value_table' and 'field' go together: the file, and its column that names the codes")
-        if self.value_table is not None and self.role != "category":
-            raise ValueError("'value_table' names the codes of classes: role must be \"category\", or remove it")
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that the section names itself; what a computed layer is made of names its own."""
+        return tuple(path for path in (self.source, self.value_table) if path is not None)
 
-    def _vector_keys(self) -> None:
-        kind = str(self.derive)
-        if self.source.suffix.lower() in RASTER_FILES:
-            raise ValueError(f"'derive' is for vector sources, and {self.source.name} is a raster: remove it")
-        raster = self._given(*RASTER) + ["band"] * (self.band != 1)
-        if raster:
-            raise ValueError(f"{raster[0]!r} is for raster sources: remove it from this vector layer")
-        taken = KEYS_OF[kind]
-        strange = [key for keys in KEYS_OF.values() for key in self._given(*keys) if key not in taken]
-        if strange:
-            allowed = ", ".join(taken) or "none"
-            what = f"{strange[0]!r} is no key of"
-            raise ValueError(f'{what} derive = "{kind}" (its own are: {allowed}): remove it')
-        if kind in NEEDED and not self._given(NEEDED[kind]):
-            what = "the attribute that names the class" if kind == "class" else "metres"
-            needed = f"needs {NEEDED[kind]!r} ({what})"
-            raise ValueError(f'derive = "{kind}" {needed}')
-        if kind == "proximity" and (self.field is None) != (self.classes is None):
-            raise ValueError(
-                "'field' and 'classes' go together, as in field = \"age\", classes = { \"Archaean\" = 1.0 }"
-            )
-        if self.features is not None and self.field is not None:
-            raise ValueError("an intersection belongs to several lines and has no class: drop 'features' or 'field'")
-        if self.classes is not None and not any(self.classes.values()):
-            raise ValueError("'classes' needs a class with a score above 0: else the layer is 0 everywhere")
-        if self.role not in ROLES_OF[kind]:
-            roles = " or ".join(f'"{role}"' for role in ROLES_OF[kind])
-            raise ValueError(f'derive = "{kind}" makes a layer whose role must be {roles}, got "{self.role}"')
+    @property
+    def file(self) -> Path:
+        """The source of a layer that has one.
+
+        Raises:
+            ValueError: the layer is computed.
+        """
+        if self.source is None:
+            raise ValueError(f"layer {self.name!r} is computed and has no source")
+        return self.source
 
     def _category(self) -> None:
         if self.role == "category" and self.membership is None:

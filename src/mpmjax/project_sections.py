@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -18,10 +19,16 @@ from pydantic import (
 
 from mpmjax.project_errors import as_written
 
-Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f/\\]+$")]
+NAMED = r"^[^\x00-\x1f/\\]+$"
+"""What a name of ours is made of: it becomes a part of the names of files."""
+
+Name = Annotated[str, Field(min_length=1, max_length=64, pattern=NAMED)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 File = Annotated[Path, Field(strict=False)]
+Pair = Annotated[tuple[float, float], Field(strict=False)]
+# NaN is always missing, so declaring it changes nothing but is a reasonable thing to write.
+Nodata = Annotated[float | None, BeforeValidator(lambda x: None if isinstance(x, float) and x != x else x)]
 
 
 class Section(BaseModel):

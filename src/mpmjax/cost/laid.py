@@ -22,6 +22,7 @@ from mpmjax.evidence.layer import derived_layer, raster_layer
 from mpmjax.evidence.raster.source import RasterSource, open_source, read_valid
 from mpmjax.evidence.raster.warp import align, choose_resampling
 from mpmjax.project_layers import LayerSection
+from mpmjax.project_samples import GriddingTable
 from mpmjax.stream.layerfile import STRIP_ROWS, write_layer
 from mpmjax.stream.reader import block_shapes
 from mpmjax.stream.tiles import cut, plan_tiles
@@ -49,9 +50,18 @@ DERIVING = {
     "buffer": 1.5e-8,
     "proximity": 3.5e-8,
     "class": 1e-8,
+    "idw": 1e-6,
+    "linear": 1e-6,
+    "natural": 1e-6,
+    "rbf": 1e-6,
+    "kriging": 1e-6,
+    "derivative": 1e-6,
+    "expression": 1e-8,
+    "scene": 1e-8,
 }
-"""Seconds a cell on the machine of model.py's constants, of 2,000 x 2,000 cells with a thousand faults; reading the
-features is not in it."""
+"""Seconds a cell on the machine of model.py's constants, of 2,000 x 2,000 cells: with a thousand faults, with a
+thousand samples, of a derivative a cell of its source, and of what is computed a cell and operand. Reading the features
+or the samples is not in it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,7 @@ class Laid:
         reading: a cell of tiles of all layers; sampling: a cell of blocks of the sample.
         warping, deriving: of the whole grid; deriving on the machine of model.py's constants.
         sampled_cells: cells of the blocks that the sample reads.
+        operands: how many rasters are laid that are no layers, but that layers are computed from.
     """
 
     layers: tuple[Layer, ...]
@@ -75,11 +86,12 @@ class Laid:
     warping: float
     deriving: float
     sampled_cells: int
+    operands: int = 0
 
     @property
     def made(self) -> int:
-        """Layers that the run writes as files on the grid."""
-        return sum(layer.path.parent.name == "laid" for layer in self.layers)
+        """Layers, and what they are computed from, that the run writes as files on the grid."""
+        return sum(layer.path.parent.name == "laid" for layer in self.layers) + self.operands
 
 
 def lay_a_little(stack: Stack, folder: Path) -> Laid:
@@ -94,15 +106,21 @@ def lay_a_little(stack: Stack, folder: Path) -> Laid:
     layers: list[Layer] = []
     for section in stack.project.layers:
         source = stack.sources.get(section.name)
-        if source is None:
+        if source is None or section.form != "raster":
             layers.append(_stand_in(section, stack, own))
-            deriving += DERIVING[str(section.derive)] * stack.grid.width * stack.grid.height
+            deriving += _deriving(section, stack)
+            if source is not None and not source.lies_on(stack.grid):
+                warping += _warped(section, source, stack.grid, _folder(own, "sources"))[1]
         elif source.lies_on(stack.grid):
             layers.append(raster_layer(section, source))
         else:
             layer, seconds = _warped(section, source, stack.grid, own)
             layers.append(layer)
             warping += seconds
+    operands = [key for key in stack.sections if key not in {layer.name for layer in layers}]
+    moved = [key for key in operands if not stack.sources[key].lies_on(stack.grid)]
+    for key in moved:
+        warping += _warped(stack.sections[key], stack.sources[key], stack.grid, _folder(own, "sources"))[1]
     straight = [layer for layer in layers if layer.path.parent != own]
     tiles = plan_tiles(stack.grid.shape, stack.project.stream.tile, block_shapes(layers))
     blocks = _sample_blocks(stack.grid)
@@ -126,7 +144,27 @@ def lay_a_little(stack: Stack, folder: Path) -> Laid:
         warping,
         deriving,
         min(len(blocks), SAMPLE_BLOCKS) * SAMPLE_BLOCK**2 if len(blocks) > 1 else stack.grid.width * stack.grid.height,
+        len(moved),
     )
+
+
+def _deriving(section: LayerSection, stack: Stack) -> float:
+    """Seconds of making a layer that is no plain raster, on the machine of model.py's constants."""
+    cells = stack.grid.width * stack.grid.height
+    if section.form == "derivative":
+        source = stack.sources[section.name]
+        return DERIVING["derivative"] * source.width * source.height
+    if section.form == "samples":
+        return DERIVING[(section.gridding or GriddingTable()).method] * cells
+    if section.form == "features":
+        return DERIVING[str(section.derive)] * cells
+    return DERIVING[section.form] * cells * len(stack.expressions[section.name].names)
+
+
+def _folder(parent: Path, name: str) -> Path:
+    folder = parent / name
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def _read(grid: Grid, layers: Sequence[Layer], tiles: Sequence[Tile], seconds: float) -> tuple[float, list[Slab]]:
@@ -173,7 +211,7 @@ def _joined(
 
 def _stand_in(section: LayerSection, stack: Stack, folder: Path) -> Layer:
     """A layer of distances to a few places, written as layers are."""
-    layer = derived_layer(section, stack.project.path(section.source))
+    layer = derived_layer(section, folder)
     side = min(SIDE, stack.grid.width, stack.grid.height)
     rows, cols = np.mgrid[:side, :side].astype(np.float32)
     places = np.random.default_rng(0).uniform(0, side, (5, 2)).astype(np.float32)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from mpmjax.evidence.expression import Expression
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.project import Project
+from mpmjax.project_layers import LayerSection
 from mpmjax.types import Grid
 
 AUTO_MEMBERS = 8
@@ -18,16 +21,19 @@ class Stack:
     """The data of a project as a look at them found them: enough to measure what they cost, nothing of it kept.
 
     Attributes:
-        sources: of the raster layers, by layer.
+        sources: all rasters by key, and their sections: of layers, and of what layers are computed from.
+        expressions: of the computed layers, by layer.
         looked: CPU seconds of the first look at each of them, which a run takes too.
         inside: share of the grid's cells in the study area, 0..1.
     """
 
     project: Project
     grid: Grid
-    sources: dict[str, RasterSource]
-    looked: dict[str, float]
+    sources: Mapping[str, RasterSource]
+    looked: Mapping[str, float]
     inside: float
+    sections: Mapping[str, LayerSection] = field(default_factory=dict)
+    expressions: Mapping[str, Expression] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

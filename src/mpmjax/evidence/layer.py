@@ -8,10 +8,14 @@ from pathlib import Path
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import sense
+from mpmjax.project_scenes import SceneSection
 from mpmjax.types import Layer
 
-MEANING = ("derive", "features", "azimuth", "radius", "kernel", "max_distance", "classes")
+MEANING = ("derive", "features", "azimuth", "radius", "kernel", "max_distance", "classes", "derivative", "height")
 """Keys that say what the values of a derived layer mean, whatever file they come from."""
+
+OF_SAMPLES = ("derive", "field")
+"""The same of a layer of samples: how they are gridded changes how well a value is known, not what it means."""
 
 DIRECTIONS = {"high": 1, "low": -1, "none": 0}
 
@@ -44,11 +48,14 @@ def raster_layer(
         weight=section.weight,
         source=str(source.path),
         codes=codes or {},
+        derivation=section.model_dump(mode="json", include=set(MEANING), exclude_none=True),
     )
 
 
 def derived_layer(section: LayerSection, path: Path) -> Layer:
-    """The layer that features of the file `path` give; where its cells lie is not known yet."""
+    """The layer that features or samples of the file `path` give; where its cells lie is not known yet."""
+    variance = section.gridding is not None and section.gridding.what == "variance"
+    meaning = OF_SAMPLES if section.form == "samples" else MEANING
     return Layer(
         name=section.name,
         role=section.role,
@@ -58,5 +65,24 @@ def derived_layer(section: LayerSection, path: Path) -> Layer:
         direction=direction(section),
         weight=section.weight,
         source=str(path),
-        derivation=section.model_dump(mode="json", include=set(MEANING), exclude_none=True),
+        derivation=section.model_dump(mode="json", include=set(meaning), exclude_none=True)
+        | ({"what": "variance"} if variance else {}),
+    )
+
+
+def computed_layer(section: LayerSection, expression: str, scene: SceneSection | None) -> Layer:
+    """The layer that an expression gives, over bands if there is a scene; where its cells lie is not known yet."""
+    meaning = {"expression": expression}
+    if scene is not None:
+        meaning = {"sensor": scene.sensor, **({"index": section.index} if section.index is not None else meaning)}
+    return Layer(
+        name=section.name,
+        role=section.role,
+        path=Path(),
+        band=1,
+        dtype="float32",
+        direction=direction(section),
+        weight=section.weight,
+        source=expression if scene is None else f"scene {scene.name}: {section.index or expression}",
+        derivation=meaning,
     )

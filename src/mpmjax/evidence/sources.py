@@ -81,10 +81,10 @@ def circular(project: Project) -> list[str]:
         return []
     labels = project.path(known.occurrences)
     return [
-        f"layer {layer.name!r}: is made from {labels.name}, the known occurrences: they would be judged by themselves, "
+        f"{who}: is made from {labels.name}, the known occurrences: they would be judged by themselves, "
         "and every figure of the validation is flattered. Leave one of them out."
-        for layer in project.layers
-        if _same_file(labels, project.path(layer.source))
+        for who, path in project.sources
+        if _same_file(labels, project.path(path))
     ]
 
 

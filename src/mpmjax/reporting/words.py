@@ -36,6 +36,11 @@ _DERIVED = {
     "buffer": "buffer around",
     "proximity": "proximity to",
     "class": "classes of",
+    "horizontal": "horizontal gradient",
+    "vertical": "vertical derivative",
+    "analytic_signal": "analytic signal",
+    "tilt": "tilt angle",
+    "upward": "upward continuation",
 }
 _METHODS = {
     "gamma": "fuzzy gamma overlay",
@@ -173,14 +178,28 @@ def origin(record: Mapping[str, Any] | None) -> str:
     if not record:
         return ""
     method, source = printable(record.get("method") or ""), record.get("source") or {}
+    stated = record.get("parameters") or {}
     if "features" in source:
-        stated = {key: value for key, value in (record.get("parameters") or {}).items() if key != "derive"}
-        settings = [f"{printable(key).replace('_', ' ')}\u00a0{_setting(value)}" for key, value in stated.items()]
-        words = f"{_DERIVED.get(method, method)} {count(source['features'])} features"
-        return f"{words}: {', '.join(settings)}" if settings else words
+        return _with_settings(f"{_DERIVED.get(method, method)} {count(source['features'])} features", stated, "derive")
+    if "samples" in source:
+        own = {key: value for key, value in stated.items() if value not in ([], {})}
+        words = f"{printable(stated.get('field') or '')}, {method} of {count(source['samples'])} samples"
+        return _with_settings(words, own, "field")
+    if "of" in source:
+        words = f"computed from {listed([printable(name) for name in source['of']])}"
+        return _with_settings(words, stated)
     width, height = (plain(size) for size in source.get("cell_size") or (None, None))
     cells = f"cells of {width} × {height} in {printable(source.get('crs') or DASH)[:40]}"
+    if "derivative" in stated:
+        return _with_settings(f"{_DERIVED.get(method, method)}, from {cells}", stated, "derivative")
     return f"as it is, {cells}" if method == "as it is" else f"{method}, from {cells}"
+
+
+def _with_settings(words: str, stated: Mapping[str, Any], *apart: str) -> str:
+    """Words with the settings of the project file behind them, but those that the words tell."""
+    own = {key: value for key, value in stated.items() if key not in apart}
+    settings = [f"{printable(key).replace('_', ' ')}\u00a0{_setting(value)}" for key, value in own.items()]
+    return f"{words}: {', '.join(settings)}" if settings else words
 
 
 def _setting(value: Any) -> str:

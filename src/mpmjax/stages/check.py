@@ -18,9 +18,12 @@ from mpmjax.evidence.checks.listing import aligned, raster_row
 from mpmjax.evidence.checks.look import Findings, Look
 from mpmjax.evidence.checks.placed import look_on_grid
 from mpmjax.evidence.checks.roles import remarks_on_values, require_role
+from mpmjax.evidence.formulas import read_formulas
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.evidence.grid.resolve import distortion, resolve_grid
 from mpmjax.evidence.layer import raster_layer
+from mpmjax.evidence.prepared.operands import band_sections, grid_sources, input_section, places_of_bands
+from mpmjax.evidence.prepared.stack import RASTERS
 from mpmjax.evidence.raster.scan import judge, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
 from mpmjax.evidence.remarks import sentences
@@ -40,20 +43,23 @@ MANY_CELLS = 100_000_000_000
 def check(project: Project) -> Findings:
     """Look at every source of the project and go on after a mistake, so that one call tells them all."""
     look = Look(project)
-    for section in project.layers:
-        if section.derive is None:
-            _open(look, section)
+    with look.going_on():
+        look.formulas = read_formulas(project)
+    look.sections = _raster_sections(look)
+    for key, section in look.sections.items():
+        _open(look, key, section)
     grid = _grid(look)
     if grid is None:
         look.rows |= {
-            name: raster_row(project.layer(name), source, look.facts.get(name), None, None)
-            for name, source in look.rasters.items()
+            key: raster_row(look.sections[key], source, look.facts.get(key), None, None, look.kind(key))
+            for key, source in look.rasters.items()
         }
     else:
         with TemporaryDirectory(prefix="mpmjax-") as folder:
             look_on_grid(look, grid, Path(folder))
     look.notes += _same_derivations(project) + ([] if look.found.errors else circular(project))
-    rows = [look.rows[section.name] for section in project.layers if section.name in look.rows]
+    keys = dict.fromkeys([*(section.name for section in project.layers), *look.sections])
+    rows = [look.rows[key] for key in keys if key in look.rows]
     look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines, *_backends(look), *_plan(look, grid)]
     look.found.warnings += [*look.notes, *sentences(look.remarks)]
     return look.found
@@ -73,18 +79,31 @@ def _backends(look: Look) -> list[str]:
     return lines
 
 
+def _raster_sections(look: Look) -> dict[str, LayerSection]:
+    """The sections of all raster sources by key; of a scene whose bands are not found, none."""
+    project = look.project
+    found = {layer.name: layer for layer in project.layers if layer.form in RASTERS}
+    found |= {item.name: input_section(item) for item in project.inputs}
+    for scene in project.scenes if look.formulas is not None else ():
+        with look.going_on():
+            places = places_of_bands(project, scene, look.formulas.bands[scene.name])
+            found |= band_sections(scene, places)
+            told = [f"{band} = band {number} of {path}" for band, (path, number) in places.items()]
+            look.found.lines.append(f"scene {scene.name!r}, {scene.sensor}: {', '.join(told)}")
+    return found
+
+
 def _same_derivations(project: Project) -> list[str]:
-    """Vector layers of one file that would come out alike."""
+    """Layers that would come out alike, made alike of the same; rasters are compared by their values."""
     about = {"name", "role", "direction", "weight", "transform", "membership"}
     seen: dict[str, str] = {}
     twins = []
     for section in project.layers:
-        if section.derive is not None:
+        if section.form != "raster":
             first = seen.setdefault(section.model_dump_json(exclude=about), section.name)
             if first != section.name:
-                twins.append(
-                    f"layers {first!r} and {section.name!r}: the same features, derived alike. Keep one of them."
-                )
+                what = "features, derived alike" if section.form == "features" else "source and keys"
+                twins.append(f"layers {first!r} and {section.name!r}: the same {what}. Keep one of them.")
     return twins
 
 
@@ -95,22 +114,27 @@ def _plan(look: Look, grid: Grid | None) -> list[str]:
     if look.project.stream.backend not in ("auto", DEFAULT):
         return [f"plan: none, because rates are measured of the backend {DEFAULT} only"]
     try:
-        return table(*measure(Stack(look.project, grid, look.rasters, look.looked, look.inside)))
+        expressions = look.formulas.expressions if look.formulas is not None else {}
+        known = (look.project, grid, look.rasters, look.looked, look.inside, look.sections, expressions)
+        return table(*measure(Stack(*known)))
     except MpmError as error:
         return [f"plan: what a run takes cannot be foreseen: {error}"]
 
 
-def _open(look: Look, section: LayerSection) -> None:
+def _open(look: Look, key: str, section: LayerSection) -> None:
+    is_evidence = look.kind(key) is None
     with look.going_on():
         source = inspect_raster(
-            look.project.path(section.source), section.name, band=section.band, crs=section.crs, nodata=section.nodata
+            look.project.path(section.file), section.name, band=section.band, crs=section.crs, nodata=section.nodata
         )
-        look.rasters[section.name] = source
+        look.rasters[key] = source
         start = time.process_time()
-        facts = look.facts[section.name] = scan(source, raster_layer(section, source), look.project.stream.on_error)
-        look.looked[section.name] = time.process_time() - start
-        look.notes += judge(source, facts) + told(unreadable_blocks(source, facts.unreadable))
-        look.sound.append(section.name)
+        facts = look.facts[key] = scan(source, raster_layer(section, source), look.project.stream.on_error)
+        look.looked[key] = time.process_time() - start
+        look.notes += judge(source, facts, is_evidence) + told(unreadable_blocks(source, facts.unreadable))
+        look.sound.append(key)
+        if not is_evidence or section.form != "raster":
+            return  # its values are not those of the layer
         look.remarks += remarks_on_values(section, source, facts)
         require_role(section, facts)
         _read_names(look.project, section, source)
@@ -133,11 +157,11 @@ def _read_names(project: Project, section: LayerSection, source: RasterSource) -
 def _grid(look: Look) -> Grid | None:
     """The grid; None where it is wrong, or hangs on a raster that cannot be opened and may be another one."""
     section = look.project.grid
-    if not _needed_for_the_grid(look.project) <= set(look.rasters):
+    if not _needed_for_the_grid(look) <= set(look.rasters):
         return None
     with look.going_on():
         mask = None if section.mask is None else look.project.path(section.mask)
-        grid = resolve_grid(section, list(look.rasters.values()), mask)
+        grid = resolve_grid(section, list(grid_sources(look.project, look.rasters).values()), mask)
         notes, facts = distortion(grid)
         look.notes += notes
         width, height = grid.cell_size
@@ -155,12 +179,16 @@ def _grid(look: Look) -> Grid | None:
     return None
 
 
-def _needed_for_the_grid(project: Project) -> set[str]:
-    """The raster layers that the grid hangs on."""
-    named = [layer.name for layer in project.layers if layer.derive is None]
-    if project.grid.crs is None:
-        return {project.grid.like or named[0]}
-    return set() if project.grid.bounds is not None or project.grid.mask is not None else set(named)
+def _needed_for_the_grid(look: Look) -> set[str]:
+    """Keys of the rasters that the grid hangs on; one that nothing has where it cannot be known which they are."""
+    section, layers = look.project.grid, [x.name for x in look.project.layers if x.form in RASTERS]
+    known = layers or list(look.sections)
+    if section.crs is not None:
+        return set() if section.bounds is not None or section.mask is not None else set(known)
+    if section.like is not None:
+        return {key for key in look.sections if key.partition("/")[0] == section.like} or {section.like}
+    first = known[0].partition("/")[0] if known else ""
+    return {key for key in known if key.partition("/")[0] == first} or {first}
 
 
 def _mean(nodes: np.ndarray) -> float:

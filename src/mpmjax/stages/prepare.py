@@ -13,16 +13,20 @@ import numpy as np
 from affine import Affine
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.formulas import read_formulas
 from mpmjax.evidence.grid.resolve import distortion, require_overlap, resolve_grid
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
-from mpmjax.evidence.prepared import HERE, Made, Shelf, grid_ingredients, is_kept, lay, lay_features, look
+from mpmjax.evidence.prepared.looks import look
+from mpmjax.evidence.prepared.operands import grid_sources
+from mpmjax.evidence.prepared.shelf import HERE, Shelf, grid_ingredients
+from mpmjax.evidence.prepared.stack import Stack, disk_needed, lay_stack, raster_sections
 from mpmjax.evidence.raster.scan import judge
 from mpmjax.evidence.raster.source import RasterSource
-from mpmjax.evidence.raster.warp import exact
 from mpmjax.evidence.sources import SourceFiles, circular, require_unchanged, source_files
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project
+from mpmjax.project_layers import LayerSection
 from mpmjax.stream.cache import Cache
 from mpmjax.stream.files import require_disk
 from mpmjax.stream.prefetch import worker_count
@@ -58,36 +62,35 @@ def prepare(
         DataError, ProjectError: a source cannot be used; says which and what to do.
         DiskError: the layers do not fit on the disk.
     """
+    formulas = read_formulas(project)
     if files is None:
         files = source_files(project, project.files, worker_count(project.stream.workers))
     own = scratch / "layers"  # a layer may be called "mask" or "prospectivity", as other files of the run are
     own.mkdir(exist_ok=True)
     shelf = Shelf(project, files, cache, own)
-    looks = {section.name: look(shelf, section) for section in project.layers if section.derive is None}
-    rasters = {name: source for name, (source, _) in looks.items()}
-    grid, notes = _grid(shelf, rasters)
-    require_overlap(list(rasters.values()), grid)
+    rasters = raster_sections(shelf, formulas)
+    looks = {key: look(shelf, section) for key, section in rasters.items()}
+    sources = {key: source for key, (source, _) in looks.items()}
+    grid, notes = _grid(shelf, rasters, sources)
+    require_overlap(list(sources.values()), grid)
     notes += circular(project)
-    _require_disk(shelf, rasters, grid, maps)
-    notes += [note for source, facts in looks.values() for note in judge(source, facts)]
+    stack = Stack(shelf, formulas, rasters, looks, grid)
+    _require_disk(stack, maps)
+    for key, (source, facts) in looks.items():
+        notes += judge(source, facts, is_evidence=key in {layer.name for layer in project.layers})
     mask = _mask(shelf, grid, scratch)
     occurrences = _occurrences(shelf, grid, mask)
     notes += occurrences.notes if occurrences is not None else ()
-    layers: list[Made] = []
-    for section in project.layers:
-        seen = looks.get(section.name)
-        made = lay_features(shelf, section, grid) if seen is None else lay(shelf, section, *seen, grid)
-        layers.append(made)
-        notes += made.notes
-        if made.seconds is not None:
-            say(f"  {section.name}: {made.provenance['method']}, {made.seconds:.1f} s")
+    made = lay_stack(stack, say)
+    notes += [note for one in made.values() for note in one.notes]
+    layers = [made[section.name] for section in project.layers]
     evidence = Evidence(
         grid=grid,
-        layers=tuple(made.layer for made in layers),
+        layers=tuple(one.layer for one in layers),
         mask=mask,
         occurrences=occurrences,
         notes=tuple(notes),
-        provenance=tuple(made.provenance for made in layers),
+        provenance=tuple(one.provenance for one in layers),
         inputs=files.sums,
         stamps=files.all_stamps,
         on_error=project.stream.on_error,
@@ -98,23 +101,26 @@ def prepare(
     return evidence
 
 
-def _grid(shelf: Shelf, rasters: Mapping[str, RasterSource]) -> tuple[Grid, list[str]]:
+def _grid(
+    shelf: Shelf, sections: Mapping[str, LayerSection], sources: Mapping[str, RasterSource]
+) -> tuple[Grid, list[str]]:
     """The grid, and remarks on its CRS. Kept too, because a mask may have to be opened for it."""
     section = shelf.project.grid
     mask = None if section.mask is None else shelf.project.path(section.mask)
+    given = grid_sources(shelf.project, sources)
 
     def make() -> dict[str, Any]:
-        grid = resolve_grid(section, list(rasters.values()), mask)
+        grid = resolve_grid(section, list(given.values()), mask)
         return {"grid": grid_ingredients(grid), "notes": distortion(grid).notes}
 
-    layers = [shelf.project.layer(name) for name in rasters]
+    layers = [sections[key] for key in given]
     ingredients = {
         "step": "grid",
         **section.model_dump(mode="json", exclude={"mask"}),
         # In their order, each with its files: the same files under other names may be another grid.
-        "layers": [[layer.name, layer.crs, shelf.files.of[layer.source]] for layer in layers],
+        "layers": [[layer.name, layer.crs, shelf.files.of[layer.file]] for layer in layers],
     }
-    read = [*(layer.source for layer in layers), *(() if section.mask is None else (section.mask,))]
+    read = [*(layer.file for layer in layers), *(() if section.mask is None else (section.mask,))]
     record = shelf.record("grid", read, ingredients, make).record
     crs, *transform, width, height = record["grid"]
     return Grid(crs, Affine(*transform), width, height), list(record["notes"])
@@ -169,29 +175,19 @@ def _unpacked(text: str) -> np.ndarray:
     return np.cumsum(np.frombuffer(zlib.decompress(base64.b64decode(text)), "<i8"), dtype=np.int64)
 
 
-def _require_disk(shelf: Shelf, rasters: Mapping[str, RasterSource], grid: Grid, maps: bool) -> None:
+def _require_disk(stack: Stack, maps: bool) -> None:
     """Refuse, before the first cell is written, a grid whose layers and maps the disk cannot hold.
 
     Raises:
         DiskError: says how much is missing.
     """
-    size = f"a grid of {grid.width} x {grid.height} cells"
-    cells, largest, bytes_of_cell = grid.width * grid.height, 0, 0
-    for section in shelf.project.layers:
-        source = rasters.get(section.name)
-        if is_kept(shelf, section, source, grid):
-            continue
-        if source is not None and source.lies_on(grid):  # a decoded copy, and nothing beside it
-            bytes_of_cell += np.dtype(source.dtype).itemsize
-            continue
-        bytes_of_cell += 4 if source is None else np.dtype(exact(source.dtype)).itemsize
-        # While it is made: a copy of the source without what is missing, or what a proximity of classes keeps.
-        passing = 4 * cells if source is None else 8 * source.width * source.height
-        largest = max(largest, passing)
+    shelf, grid = stack.shelf, stack.grid
+    size, cells = f"a grid of {grid.width} x {grid.height} cells", grid.width * grid.height
+    kept, passing = disk_needed(stack)
     later = sum(4 if p.dtype == "float32" else 1 for p in PRODUCTS) if maps else 0
-    require_disk(shelf.scratch, cells * (bytes_of_cell + later) + largest, size)
+    require_disk(shelf.scratch, kept + cells * later + passing, size)
     if shelf.cache.folder.is_dir():
-        require_disk(shelf.cache.folder, cells * bytes_of_cell, size)
+        require_disk(shelf.cache.folder, kept, size)
 
 
 def _require_scored(shelf: Shelf, evidence: Evidence, occurrences: Occurrences) -> None:

@@ -66,11 +66,23 @@ def verify(work: WorkFolder, record: Mapping[str, Any] | None) -> Verified:
 
 def _layers(work: WorkFolder, record: Mapping[str, Any] | None) -> Iterator[tuple[Path, str]]:
     """Prepared layers that lie in the output folder; those of a shared folder are looked at when they are used."""
-    for layer in () if record is None else record["layers"]:
-        prepared = layer["provenance"].get("prepared")
-        path = work.output / "evidence" / prepared["file"] if prepared else None
-        if path is not None and record is not None and not record["settings"]["stream"].get("cache"):
-            yield path, prepared["sha256"]
+    if record is None or record["settings"]["stream"].get("cache"):
+        return
+    named = {
+        prepared["file"]: prepared["sha256"]
+        for layer in record["layers"]
+        for about in _and_operands(layer["provenance"])
+        if (prepared := about.get("prepared"))
+    }
+    for name, digest in named.items():
+        yield work.output / "evidence" / name, digest
+
+
+def _and_operands(provenance: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The provenance of a layer, and of all that it is computed from."""
+    yield provenance
+    for about in (provenance.get("source") or {}).get("of", {}).values():
+        yield from _and_operands(about)
 
 
 def _say(work: WorkFolder, name: str) -> str:

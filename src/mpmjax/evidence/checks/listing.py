@@ -9,11 +9,13 @@ import shapely
 
 from mpmjax.evidence.checks.compare import cells_of, overlap, shift, size_words
 from mpmjax.evidence.checks.datum import crs_words
+from mpmjax.evidence.checks.samples import SamplesSeen
 from mpmjax.evidence.raster.scan import RasterFacts
 from mpmjax.evidence.raster.source import RasterSource
 from mpmjax.evidence.raster.warp import choose_resampling
 from mpmjax.evidence.vector.features import Features
 from mpmjax.project_layers import LayerSection
+from mpmjax.project_samples import GriddingTable
 from mpmjax.types import Grid
 
 COLUMNS = (
@@ -31,9 +33,14 @@ Row = tuple[str, ...]
 
 
 def raster_row(
-    section: LayerSection, source: RasterSource, facts: RasterFacts | None, grid: Grid | None, missing: float | None
+    section: LayerSection,
+    source: RasterSource,
+    facts: RasterFacts | None,
+    grid: Grid | None,
+    missing: float | None,
+    role: str | None = None,
 ) -> Row:
-    """The row of a raster layer; what is not known is told by "-"."""
+    """The row of a raster layer; what is not known is told by "-". `role` in place of that of what is no evidence."""
     cells = cells_of(source)
     covers = moved = laid = "-"
     if grid is not None:
@@ -42,6 +49,8 @@ def raster_row(
         moved = "-" if found is None else found.short
         how = choose_resampling(source, grid, section.role, section.resampling)
         laid = "as it is" if source.lies_on(grid) else how
+        if section.derivative is not None:
+            laid = section.derivative if source.lies_on(grid) else f"{section.derivative}, {how}"
     nodata = "its mask" if source.masked else "-" if source.nodata is None else f"{source.nodata:.6g}"
     empty = values = "-"
     if facts is not None:
@@ -52,13 +61,28 @@ def raster_row(
     crs = crs_words(source.crs.to_wkt())
     kind = f"{source.width} x {source.height} {source.dtype}"
     place = (crs, size_words(cells), covers, moved)
-    return (section.name, section.role, kind, *place, nodata, empty, told, values, laid)
+    return (section.name, role or section.role, kind, *place, nodata, empty, told, values, laid)
 
 
 def vector_row(section: LayerSection, features: Features, crs: str) -> Row:
     """The row of a layer derived from features."""
     kinds = features_words(features.geometries)
     return (section.name, section.role, kinds, crs_words(crs), *("-",) * 7, str(section.derive))
+
+
+def samples_row(section: LayerSection, seen: SamplesSeen, crs: str) -> Row:
+    """The row of a layer of samples; empty is the share of samples without a value."""
+    kind, laid = f"{seen.samples:,} samples", section.gridding or GriddingTable()
+    empty = share(1 - seen.there / max(seen.samples, 1))
+    becomes = laid.method if laid.what == "value" else f"{laid.method} {laid.what}"
+    values = f"{seen.low:.4g} to {seen.high:.4g}"
+    return (section.name, section.role, kind, crs_words(crs), *("-",) * 4, empty, "-", values, becomes)
+
+
+def computed_row(section: LayerSection) -> Row:
+    """The row of a layer that is computed from others."""
+    kind = "an expression" if section.scene is None else f"scene {section.scene}"
+    return (section.name, section.role, kind, *("-",) * 8, section.index or "computed")
 
 
 def features_words(geometries: np.ndarray) -> str:

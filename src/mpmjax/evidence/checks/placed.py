@@ -8,14 +8,16 @@ import numpy as np
 
 from mpmjax.evidence.checks.compare import remarks_on_shifts, remarks_on_size, sizes_in_use
 from mpmjax.evidence.checks.datum import datum_findings
-from mpmjax.evidence.checks.listing import raster_row, vector_row
+from mpmjax.evidence.checks.listing import computed_row, raster_row, samples_row, vector_row
 from mpmjax.evidence.checks.look import Look
+from mpmjax.evidence.checks.samples import look_at_samples
 from mpmjax.evidence.checks.twins import Seen, choose_places, remarks_on_gaps, see, twins
 from mpmjax.evidence.csvfile import CSV_SUFFIXES, read_coordinates
 from mpmjax.evidence.grid.resolve import require_overlap
 from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
+from mpmjax.evidence.prepared.stack import RASTERS
 from mpmjax.evidence.raster.source import inspect_raster
 from mpmjax.evidence.vector.derive import refuse, section_features
 from mpmjax.evidence.vector.features import Features
@@ -37,12 +39,16 @@ def look_on_grid(look: Look, grid: Grid, folder: Path) -> None:
     for name, source in list(look.rasters.items()):
         with look.going_on():
             require_overlap([source], grid)
-            look.placed[f"layer {name!r}"] = source
+            look.placed[look.who(name)] = source
     mask = _mask(look, grid, folder)
     _compare(look, grid, mask)
     for section in look.project.layers:
-        if section.derive is not None:
+        if section.form == "features":
             _features(look, grid, section)
+        elif section.form == "samples":
+            _samples(look, grid, section)
+        elif section.form not in RASTERS:
+            look.rows[section.name] = computed_row(section)
     _occurrences(look, grid, mask)
     look.remarks += remarks_on_shifts(look.placed, grid)
     look.systems |= {who: source.crs.to_wkt() for who, source in look.placed.items()}
@@ -80,7 +86,7 @@ def _remember(look: Look, grid: Grid, who: str, path: Path, crs: str | None, lay
 
 def _compare(look: Look, grid: Grid, mask: Path | None) -> None:
     """Rasters against the grid, and against each other at the same places."""
-    placed = {name: source for name, source in look.rasters.items() if f"layer {name!r}" in look.placed}
+    placed = {name: source for name, source in look.rasters.items() if look.who(name) in look.placed}
     places = choose_places(grid)
     inside = np.ones(places.rows.size, bool)
     if mask is not None:
@@ -88,26 +94,29 @@ def _compare(look: Look, grid: Grid, mask: Path | None) -> None:
         inside = see(places, grid, inspect_raster(mask, "mask"), study_area).values > 0
     seen: dict[str, Seen] = {}
     for name, source in look.rasters.items():
-        section, missing = look.project.layer(name), None
+        section, missing = look.sections[name], None
         if name in placed and name in look.sound:
             with look.going_on():
                 seen[name] = see(places, grid, source, raster_layer(section, source), look.project.stream.on_error)
                 missing = seen[name].missing(inside)
-                look.remarks += remarks_on_gaps(f"layer {name!r}", seen[name], inside)
-        look.rows[name] = raster_row(section, source, look.facts.get(name), grid if name in placed else None, missing)
+                look.remarks += remarks_on_gaps(look.who(name), seen[name], inside)
+        on = grid if name in placed else None
+        look.rows[name] = raster_row(section, source, look.facts.get(name), on, missing, look.kind(name))
     for name, source in placed.items():
-        look.remarks += remarks_on_size(f"layer {name!r}", source, grid)
+        look.remarks += remarks_on_size(look.who(name), source, grid)
     look.notes += sizes_in_use(placed, grid)
+    # What layers are computed from, and what a derivative is taken of, may well be another layer too.
+    plain = {layer.name for layer in look.project.layers if layer.form == "raster"}
     look.notes += twins(
-        {name: one.values for name, one in seen.items()},
-        {name: (look.rasters[name].path, look.rasters[name].band) for name in seen},
+        {name: one.values for name, one in seen.items() if name in plain},
+        {name: (look.rasters[name].path, look.rasters[name].band) for name in seen if name in plain},
     )
 
 
 def _features(look: Look, grid: Grid, section: LayerSection) -> None:
     who = f"layer {section.name!r}"
     with look.going_on():
-        path = look.project.path(section.source)
+        path = look.project.path(section.file)
 
         def near(margin: float) -> Features:
             return section_features(section, path, grid, margin)
@@ -120,6 +129,19 @@ def _features(look: Look, grid: Grid, section: LayerSection) -> None:
         look.systems[who] = open_vector(path, who, crs=section.crs, layer=section.layer).crs.to_wkt()
         look.notes += refuse(section, path, features, grid)
         look.rows[section.name] = vector_row(section, features, look.systems[who])
+
+
+def _samples(look: Look, grid: Grid, section: LayerSection) -> None:
+    if look.formulas is None:
+        return
+    with look.going_on():
+        rules = look.project.samples_of(section.file)
+        path = look.project.path(section.file)
+        _remember(look, grid, f"layer {section.name!r}", path, rules.crs, rules.layer)
+        seen = look_at_samples(look.project, section, look.formulas.fields[section.name], grid)
+        look.notes += seen.notes
+        look.found.lines.append(seen.line)
+        look.rows[section.name] = samples_row(section, seen, look.systems[f"layer {section.name!r}"])
 
 
 def _occurrences(look: Look, grid: Grid, mask: Path | None) -> None:

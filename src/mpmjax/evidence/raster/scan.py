@@ -200,8 +200,11 @@ def _describe(facts: RasterFacts, pairs: np.ndarray) -> None:
     facts.jump = float(np.nan_to_num(np.abs(here - there)[unequal].mean() / usual))
 
 
-def judge(source: RasterSource, facts: RasterFacts) -> list[str]:
+def judge(source: RasterSource, facts: RasterFacts, is_evidence: bool = True) -> list[str]:
     """What the values of a source say: remarks are returned.
+
+    Args:
+        is_evidence: whether it becomes a layer as it is; what layers are computed from may be constant.
 
     Raises:
         DataError: a suspected undeclared nodata, nothing but nodata, or a constant.
@@ -219,7 +222,7 @@ def judge(source: RasterSource, facts: RasterFacts) -> list[str]:
         )
     if facts.whole and facts.missing == facts.cells:
         raise DataError(f"{where}: all {facts.cells} cells are nodata. Leave the layer out, or check its nodata value.")
-    if facts.whole and facts.low == facts.high:
+    if is_evidence and facts.whole and facts.low == facts.high:
         raise DataError(f"{where}: constant, every cell is {facts.low:g}: it tells nothing. Leave the layer out.")
     if facts.infinite:
         return [f"{where}: {facts.infinite} infinite cells are treated as missing."]

@@ -1,0 +1,213 @@
+"""Layers computed cell by cell from others that lie on the grid, kept: expressions, and the indices of scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mpmjax.errors import DataError
+from mpmjax.evidence.expression import Expression
+from mpmjax.evidence.layer import computed_layer
+from mpmjax.evidence.prepared.shelf import (
+    Made,
+    Recipe,
+    Shelf,
+    at,
+    file_record,
+    grid_ingredients,
+    loss_ingredients,
+)
+from mpmjax.evidence.spectral.masks import usable
+from mpmjax.project_layers import LayerSection
+from mpmjax.project_scenes import SceneSection
+from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
+from mpmjax.stream.reader import StackReader
+from mpmjax.stream.tiles import strips
+from mpmjax.stream.unreadable import Unreadable, told
+from mpmjax.types import Grid, Layer, Slab, Tile
+
+COLUMNS = 2048
+"""Of a strip that are computed at a time."""
+
+HIDDEN = 0.5
+"""From this share of cells on that a scene's masks hide, it is told."""
+
+
+@dataclass(frozen=True)
+class Formula:
+    """How a layer follows from others.
+
+    Attributes:
+        expression: over the names of `operands`, of which each has the key of what it means.
+        scene: whose bands the operands are; its masks hide cells.
+    """
+
+    expression: Expression
+    operands: Mapping[str, str]
+    scene: SceneSection | None = None
+
+    def cells(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Values, NaN where missing, and which cells the scene's masks leave, of equal arrays of float64."""
+        if self.scene is None:
+            values = self.expression.evaluate(arrays)
+            return values, np.ones(values.shape, bool)
+        scene = self.scene
+        clouds = scene.clouds.band if scene.clouds is not None else None
+        bands = {name: values if name == clouds else values + scene.offset for name, values in arrays.items()}
+        left = usable(bands, scene.sensor, vegetation=scene.vegetation, water=scene.water, clouds=scene.clouds)
+        return self.expression.evaluate(bands), left
+
+
+@dataclass
+class _Counts:
+    """Cells: all; with every operand but hidden by masks; with a value; with every operand, not hidden, without one."""
+
+    cells: int = 0
+    hidden: int = 0
+    there: int = 0
+    undefined: int = 0
+    lost: set[Unreadable] = field(default_factory=set)
+
+
+def computed_recipe(
+    shelf: Shelf, section: LayerSection, formula: Formula, recipes: Mapping[str, Recipe], grid: Grid
+) -> Recipe:
+    """What the cells of a computed layer follow from: the recipes of its operands, however these are kept."""
+    of = {name: recipes[key] for name, key in sorted(formula.operands.items())}
+    read = tuple(dict.fromkeys(path for recipe in of.values() for path in recipe.read))
+    scene: dict[str, Any] = {}
+    if formula.scene is not None:
+        keys = {"sensor", "offset", "vegetation", "water", "clouds"}
+        scene = {"scene": formula.scene.model_dump(mode="json", include=keys)}
+    ingredients = {
+        "step": "compute",
+        "expression": formula.expression.text,
+        "of": {name: [recipe.ingredients, shelf.sums(recipe.read)] for name, recipe in of.items()},
+        **scene,
+        "grid": grid_ingredients(grid),
+        **loss_ingredients(shelf),
+    }
+    return Recipe(section.name, read, ingredients)
+
+
+def lay_computed(
+    shelf: Shelf, section: LayerSection, formula: Formula, recipe: Recipe, laid: Mapping[str, Made], grid: Grid
+) -> Made:
+    """A computed layer, strip by strip.
+
+    Args:
+        recipe: by computed_recipe; laid: what the operands' keys mean, on the grid.
+
+    Raises:
+        DataError: an operand cannot be decoded, as far as [stream] on_error = "stop", or no cell gets a value.
+        DiskError: the layer cannot be written.
+    """
+    operands = {name: laid[key] for name, key in formula.operands.items()}
+    layer = computed_layer(section, formula.expression.text, formula.scene)
+
+    def make(out: Path) -> dict[str, Any]:
+        layers = [made.layer for made in operands.values()]
+        counts = _write(out, grid, formula, dict(zip(operands, layers, strict=True)), shelf.project.stream.on_error)
+        if not counts.there:
+            raise DataError(_nothing(section, formula, counts))
+        lost = [vars(block) for block in sorted(counts.lost)]
+        return {"dtype": "float32", "notes": _notes(section, formula, counts), "unreadable": lost}
+
+    entry, seconds = shelf.timed(recipe, make)
+    lost = entry.record["unreadable"]
+    inner = [block for key in formula.operands.values() for block in _losses(laid[key], shelf, key)]
+    provenance = {
+        "source": {"of": {name: dict(made.provenance) for name, made in operands.items()}},
+        "files": shelf.checksums(recipe.read),
+        "method": "computed",
+        "parameters": _parameters(section, formula),
+        "prepared": file_record(entry),
+        **({"unreadable": lost + inner} if lost or inner else {}),
+    }
+    notes = (*entry.record["notes"], *told(Unreadable(**block) for block in lost))
+    return Made(at(layer, entry), provenance, notes, seconds)
+
+
+def _losses(made: Made, shelf: Shelf, key: str) -> list[dict[str, Any]]:
+    """Blocks that an operand lost while it was laid, unless it is a layer, of which they are told by itself."""
+    if any(layer.name == key for layer in shelf.project.layers):
+        return []
+    about = {"layer": made.layer.name, "path": made.layer.source, "band": made.provenance["source"]["band"]}
+    return [{**about, **block} for block in made.provenance.get("unreadable", ())]
+
+
+def _parameters(section: LayerSection, formula: Formula) -> dict[str, Any]:
+    if formula.scene is None:
+        return {"expression": formula.expression.text}
+    keys = {"sensor", "offset", "vegetation", "water", "clouds"}
+    stated = formula.scene.model_dump(mode="json", include=keys, exclude_defaults=True)
+    index = {} if section.index is None else {"index": section.index}
+    return {"scene": formula.scene.name, **index, "expression": formula.expression.text, **stated}
+
+
+def _write(out: Path, grid: Grid, formula: Formula, layers: Mapping[str, Layer], on_error: str) -> _Counts:
+    counts = _Counts()
+    with StackReader(grid, tuple(layers.values()), on_error=on_error) as reader:
+
+        def make(write: Write) -> None:
+            for strip in strips(grid, STRIP_ROWS):
+                values = np.empty((strip.height, grid.width), np.float32)
+                for col in range(0, grid.width, COLUMNS):
+                    width = min(COLUMNS, grid.width - col)
+                    slab = reader.read(Tile(0, strip.row, col, strip.height, width))
+                    values[:, col : col + width] = _cells(formula, layers, slab, counts)
+                write(strip.row, values)
+
+        write_layer(out, grid, "float32", make)
+    return counts
+
+
+def _cells(formula: Formula, layers: Mapping[str, Layer], slab: Slab, counts: _Counts) -> np.ndarray:
+    """float32 [height, width], NaN where missing; what overflows float32 is missing."""
+    parts = zip(layers.items(), slab.values, slab.valid, strict=True)
+    arrays = {name: np.where(valid, layer.in_units(raw), np.nan) for (name, layer), raw, valid in parts}
+    found, left = formula.cells(arrays)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.where(left, found, np.nan).astype(np.float32)
+    there = np.isfinite(values)
+    values[~there] = np.nan
+    whole = slab.valid.all(axis=0)
+    counts.cells += values.size
+    counts.hidden += int((whole & ~left).sum())
+    counts.there += int(there.sum())
+    counts.undefined += int((whole & left & ~there).sum())
+    counts.lost.update(slab.unreadable)
+    return values
+
+
+def _notes(section: LayerSection, formula: Formula, counts: _Counts) -> list[str]:
+    notes = []
+    if counts.undefined:
+        notes.append(
+            f"layer {section.name!r}: {counts.undefined:,} of {counts.cells:,} cells have no value though all that it "
+            "is computed from has one (a division by 0, a logarithm of what is not positive): they are missing."
+        )
+    if formula.scene is not None and counts.hidden > HIDDEN * counts.cells:
+        notes.append(
+            f"layer {section.name!r}: vegetation, water and clouds, as scene {formula.scene.name!r} states them, hide "
+            f"{counts.hidden / counts.cells:.0%} of the cells."
+        )
+    return notes
+
+
+def _nothing(section: LayerSection, formula: Formula, counts: _Counts) -> str:
+    text = f"layer {section.name!r}: {formula.expression.text}: no cell of the grid gets a value: "
+    if counts.hidden:
+        return text + (
+            f"the masks of its scene hide {counts.hidden:,} of {counts.cells:,} cells. Compare vegetation, water and "
+            "clouds with what the bands hold."
+        )
+    if counts.undefined:
+        return (
+            text + "it divides by 0, or takes a logarithm of what is not positive, everywhere. Change the expression."
+        )
+    return text + "nowhere does all that it is computed from hold a value. Compare extents and nodata."
