@@ -19,8 +19,8 @@ from mpmjax.ops.cpu.neighbours import distance_window
 
 MODELS = {"spherical": SPHERICAL, "exponential": EXPONENTIAL, "gaussian": GAUSSIAN}
 TILE = 256
-"""Columns of the windows that a row is cut into where linear and natural are to come out the same: the walk through the
-triangles begins anew in each."""
+"""Every so many columns of the grid the walk through the triangles begins anew: on the edge of two of them it depends
+on where it came from, and no window may show."""
 
 LARGEST_BLOCK = 64
 """Cells that share a search for neighbours; 16 to 256 are within a fifth of it in time."""
@@ -68,7 +68,7 @@ class Scattered:
 
 @dataclass(frozen=True)
 class Triangles:
-    """Delaunay triangles of samples: corners int32 [t, 3], neighbours across from them, and centres of circumcircles."""
+    """Delaunay triangles of samples: corners int32 [t, 3], who lies across from them, and circumcentres."""
 
     corners: np.ndarray
     beside: np.ndarray
@@ -123,7 +123,7 @@ def kriging(
         ValueError: an argument is out of range.
     """
     k, near = _checked(samples, cells, neighbours, radius, support)
-    if model not in MODELS or not (0.0 <= nugget <= sill < math.inf and 0.0 < sill and 0.0 < reach < math.inf):
+    if model not in MODELS or not (0.0 <= nugget <= sill < math.inf and sill > 0.0 and 0.0 < reach < math.inf):
         raise ValueError(f"got model {model!r}, nugget {nugget}, sill {sill}, range {reach}")
     shape = MODELS[model], nugget / sill, float(sill), float(reach), variance
     return _solved(samples, cells, k, near, shape)
@@ -185,11 +185,12 @@ def _triangular(samples: Scattered, triangles: Triangles, cells: Cells, support:
     mesh = triangles.corners, triangles.beside, triangles.centres
     row, col, rows, cols = cells
     out, away = np.empty((2, rows, cols), np.float32)
-    for start in range(0, cols, TILE):
-        part = row, col + start, rows, min(TILE, cols - start)
-        piece = np.empty(part[2:], np.float32)
+    for start in range(col - col % TILE, col + cols, TILE):
+        first, end = max(start, col), min(start + TILE, col + cols)
+        piece = np.empty((rows, end - start), np.float32)
+        part = row, start, rows, end - start
         triangles_window(*places, samples.values, *mesh, samples.cell_size, part, natural, piece)
-        out[:, start : start + TILE] = piece
+        out[:, first - col : end - col] = piece[:, first - start :]
     if support < math.inf:
         distance_window(*places, samples.cell_size, cells, support2, _few(1), LARGEST_BLOCK, away)
         out[np.isinf(away)] = np.nan

@@ -189,9 +189,7 @@ def natural(x: np.ndarray, y: np.ndarray, values: np.ndarray, places: np.ndarray
     return out
 
 
-def linear(
-    x: np.ndarray, y: np.ndarray, values: np.ndarray, triangles: np.ndarray, places: np.ndarray
-) -> np.ndarray:
+def linear(x: np.ndarray, y: np.ndarray, values: np.ndarray, triangles: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Planes through the corners of triangles int [t, 3], at places [m, 2]: float64 [m], NaN outside all of them."""
     out = np.full(len(places), np.nan)
     for cell, (px, py) in enumerate(places):

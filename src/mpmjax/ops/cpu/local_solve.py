@@ -141,7 +141,7 @@ def _find(sets, counts, marks, used, chosen, n, mark):
 
 @compiled
 def _right(x, y, near, px, py, model, nugget, reach, frame, right):
-    """The right side of a cell at (px, py): its covariances with the samples, and 1 or (1, x, y); returns its length."""
+    """The right side of a cell at (px, py): covariances with the samples, then 1 or (1, x, y); returns its length."""
     n, plate = near.size, model == PLATE
     for i in range(n):
         across, down = px - x[near[i]], py - y[near[i]]

@@ -136,7 +136,26 @@ def _plane(x, y, values, triangle, px, py):
     a, b, c = triangle
     bx, by, cx, cy = x[b] - x[a], y[b] - y[a], x[c] - x[a], y[c] - y[a]
     qx, qy, d = px - x[a], py - y[a], bx * cy - by * cx
-    return values[a] + ((qx * cy - qy * cx) * (values[b] - values[a]) + (bx * qy - by * qx) * (values[c] - values[a])) / d
+    return (
+        values[a] + ((qx * cy - qy * cx) * (values[b] - values[a]) + (bx * qy - by * qx) * (values[c] - values[a])) / d
+    )
+
+
+@compiled
+def _sibson(x, y, values, triangles, beside, centres, first, px, py, inside, stamp, found, seen, owner, areas, rims):
+    """The mean of the samples around a point in triangle `first`, weighted by the areas taken from them."""
+    for v in triangles[first]:
+        if (x[v] - px) ** 2 + (y[v] - py) ** 2 <= SAME_PLACE2:
+            return values[v]
+    count = _cavity(x, y, triangles, beside, first, px, py, inside, stamp, found)
+    near = _areas(x, y, triangles, beside, centres, found, count, px, py, inside, stamp, seen, owner, areas, rims)
+    if near < 0:
+        return _along(x, y, values, owner[0], owner[1], px, py)
+    total = weighed = 0.0
+    for i in range(near):
+        total += areas[i]
+        weighed += areas[i] * (values[owner[i]] - values[owner[0]])
+    return values[owner[0]] + weighed / total
 
 
 @compiled
@@ -169,21 +188,7 @@ def triangles_window(x, y, values, triangles, beside, centres, size, window, nat
             if not natural:
                 out[row, col] = _plane(x, y, values, three, px, py)
                 continue
-            here = -1
-            for v in three:
-                if (x[v] - px) ** 2 + (y[v] - py) ** 2 <= SAME_PLACE2:
-                    here = v
-            if here >= 0:
-                out[row, col] = values[here]
-                continue
             stamp = row * window[3] + col
-            count = _cavity(x, y, triangles, beside, first, px, py, inside, stamp, found)
-            near = _areas(x, y, triangles, beside, centres, found, count, px, py, inside, stamp, seen, owner, areas, rims)
-            if near < 0:
-                out[row, col] = _along(x, y, values, owner[0], owner[1], px, py)
-                continue
-            total = weighed = 0.0
-            for i in range(near):
-                total += areas[i]
-                weighed += areas[i] * (values[owner[i]] - values[owner[0]])
-            out[row, col] = values[owner[0]] + weighed / total
+            out[row, col] = _sibson(
+                x, y, values, triangles, beside, centres, first, px, py, inside, stamp, found, seen, owner, areas, rims
+            )
