@@ -230,15 +230,15 @@ def make_mixed_district(folder: Path, **tables: Mapping[str, Any]) -> Path:
     )
 
 
-def write_project(folder: Path, layers: Sequence[Mapping[str, Any]], **tables: Mapping[str, Any] | None) -> Path:
-    """project.toml; a table that is None is left out."""
+def write_project(folder: Path, layers: Sequence[Mapping[str, Any]], **tables: Any) -> Path:
+    """project.toml; a table that is None is left out, and one that is a list comes several times."""
     stated = {"project": {"name": folder.name}, **tables, "model": {**MODEL, **(tables.get("model") or {})}}
     lines: list[str] = []
-    for name, table in stated.items():
-        if table is not None:
-            lines += ["", f"[{name}]", *(f"{key} = {toml(value)}" for key, value in table.items())]
-    for layer in layers:
-        lines += ["", "[[layers]]", *(f"{key} = {toml(value)}" for key, value in layer.items())]
+    for name, table in {**stated, "layers": layers}.items():
+        several = isinstance(table, Sequence)
+        for one in () if table is None else table if several else (table,):
+            title = f"[[{name}]]" if several else f"[{name}]"
+            lines += ["", title, *(f"{key} = {toml(value)}" for key, value in one.items())]
     path = folder / "project.toml"
     path.write_text("\n".join(lines[1:]) + "\n", encoding="utf-8")
     return path

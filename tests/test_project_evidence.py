@@ -97,7 +97,7 @@ MISTAKES = {
     LITHIUM + "radius = 5.0\n": "'radius' is of the gridding: write gridding = { radius = ... }",
     LITHIUM + 'features = "intersections"\n': "'features' is for features: remove it from this layer of samples",
     LITHIUM.replace("till.csv", "till.tif"): "derive = \"gridding\" is for samples, and till.tif is a raster",
-    LITHIUM.replace('"geochemistry"', '"distance"'): 'must be "geochemistry" or "geophysics" or "index", got',
+    LITHIUM.replace('"geochemistry"', '"distance"'): 'must be "geochemistry" or "geophysics" or "index" or',
     LITHIUM + 'gridding = { method = "idw", variogram = { model = "gaussian" } }\n': (
         "gridding: 'variogram' is for method \"kriging\", and this one is \"idw\": remove it"
     ),
@@ -149,7 +149,7 @@ MISTAKES = {
     TILT.replace('"tilt"\nrole', '"slope"\nrole'): "derivative: got 'slope'; allowed: 'horizontal', 'vertical'",
     TILT.replace('derivative = "tilt"', 'derivative = "upward"'): "derivative = \"upward\" needs 'height' (metres)",
     TILT + "height = 100.0\n": "'height' is for derivative = \"upward\", and this one is \"tilt\": remove it",
-    TILT.replace("mag.tif", "mag.gpkg"): "'derivative' is of a raster, and mag.gpkg is none: name the grid of the field",
+    TILT.replace("mag.tif", "mag.gpkg"): "'derivative' is of a raster, and mag.gpkg is none: name the grid of the",
     TILT.replace('"geophysics"', '"category"'): 'must be "geophysics" or "index", got "category"',
     TILT.replace('derivative = "tilt"\n', "height = 100.0\n"): "'height' is for derivative = \"upward\": add that, or",
     TILT + "radius = 5.0\n": "'radius' is for vector sources",

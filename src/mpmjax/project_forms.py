@@ -14,7 +14,7 @@ ROLES_OF = {
     "buffer": ("membership", "index"),
     "proximity": ("membership", "index"),
     "class": ("category",),
-    "gridding": ("geochemistry", "geophysics", "index"),
+    "gridding": ("geochemistry", "geophysics", "index", "membership"),
 }
 """What a derived layer can be: kilometres are no category, and 0..1 is a membership or an index."""
 
@@ -154,6 +154,10 @@ def _samples(layer: Keys) -> None:
         raise ValueError(f'derive = "gridding" is for samples, and {name} is a raster: remove it')
     if layer.field is None:
         raise ValueError("derive = \"gridding\" needs 'field' (a column, or a formula like clr(Li))")
+    if suffix in SAMPLE_FILES:
+        _foreign(
+            layer, f"for vector files, and {name} is a table: remove it, or save the samples as GeoPackage", "where"
+        )
     _foreign(layer, "a rule of the whole file: state it in its [[samples]]", "crs", "layer")
     _foreign(layer, "for raster sources: remove it from this layer of samples", *RASTER, "band", *OF_FIELDS)
     rest = [key for key in OF_FEATURES if key != "radius"]

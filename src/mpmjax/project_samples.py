@@ -75,7 +75,7 @@ class SamplesSection(Section):
     crs: str | None = Field(default=None, description="of x,y; overrides a missing or wrong CRS of a GeoPackage")
     layer: str | None = Field(default=None, description="of a file that holds several")
     censored: Censored = Field(default="half", description="what stands for a value below its detection limit")
-    negative: Negative = Field(default="limit", description="what -5 means: <5, nothing, or itself")
+    negative: Negative = Field(default="missing", description="what -5 means: <5, nothing, or itself")
     duplicates: Duplicates = Field(default="median", description="what stands for several samples at one place")
     units: dict[str, str] = Field(default={}, description="column -> unit of its values")
     composition: Annotated[tuple[str, ...], Field(strict=False)] = Field(

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TypeVar
 
 from mpmjax.errors import ProjectError
 from mpmjax.evidence.expression import Expression, parse
 from mpmjax.evidence.geochemistry.field import Field, parse_field
+from mpmjax.evidence.samples.rules import Rules
 from mpmjax.evidence.spectral.bands import canonical_band
 from mpmjax.evidence.spectral.indices import index_expression
 from mpmjax.evidence.spectral.masks import mask_bands
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
+from mpmjax.project_samples import SamplesSection
 from mpmjax.project_scenes import SceneSection
 
-PARTS = ("clr", "ilr", "factor")
-"""Kinds of fields that need a composition."""
+SIGNED = ("clr", "alr", "ilr", "log", "boxcox", "factor")
+"""Kinds of fields with values below 0."""
 
 T = TypeVar("T")
 
@@ -72,6 +73,11 @@ def read_formulas(project: Project) -> Formulas:
             expressions |= parsed(layer, key, lambda layer=layer: _of_bands(project.scene(layer.scene), layer))
     masks: dict[str, tuple[str, ...]] = {}
     bands: dict[str, tuple[str, ...]] = {}
+    for number, rules in enumerate(project.samples, start=1):
+        try:
+            rules_of(rules)
+        except ValueError as error:
+            wrong.append(f"samples[{number}] '{rules.source}'.units: {error}")
     for number, scene in enumerate(project.scenes, start=1):
         try:
             masks[scene.name] = tuple(mask_bands(scene.sensor, scene.vegetation, scene.water, scene.clouds))
@@ -89,15 +95,21 @@ def read_formulas(project: Project) -> Formulas:
     return Formulas(fields, expressions, order, masks, bands)
 
 
+def rules_of(section: SamplesSection) -> Rules:
+    """The rules of a file as its reader takes them.
+
+    Raises:
+        ValueError: a unit that does not exist.
+    """
+    return Rules(
+        censored=section.censored, negative=section.negative, duplicates=section.duplicates, units=section.units
+    )
+
+
 def _field(project: Project, layer: LayerSection) -> Field:
     field = parse_field(str(layer.field))
-    rules = project.samples_of(layer.file)
-    if field.kind in PARTS and not rules.composition:
-        raise ValueError(
-            f"{layer.field} needs the parts of the whole: state composition = [...] in the [[samples]] of "
-            f"'{layer.source}'"
-        )
-    if field.kind != "column" and layer.transform != "none":
+    field.columns(project.samples_of(layer.file).composition)  # refuses parts that it does not hold
+    if field.kind in SIGNED and layer.transform != "none":
         raise ValueError(
             f'{layer.field} has values below 0, and transform = "{layer.transform}" takes none: drop one of them'
         )
@@ -106,15 +118,7 @@ def _field(project: Project, layer: LayerSection) -> Field:
 
 def _expression(project: Project, layer: LayerSection) -> Expression:
     names = [*(item.name for item in project.inputs), *(one.name for one in project.layers)]
-    expression = parse(str(layer.expression))
-    if not expression.names:
-        raise ValueError("names no layer and no input: it is the same everywhere")
-    for name in expression.names:
-        if name not in names:
-            close = get_close_matches(name, names, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"these are: {', '.join(names)}"
-            raise ValueError(f"{name!r} is no layer and no input; {hint}")
-    return expression
+    return parse(str(layer.expression), names)
 
 
 def _of_bands(scene: SceneSection, layer: LayerSection) -> Expression:
@@ -122,11 +126,7 @@ def _of_bands(scene: SceneSection, layer: LayerSection) -> Expression:
     if layer.index is not None:
         return index_expression(scene.sensor, layer.index)
     expression = parse(str(layer.expression))
-    if not expression.names:
-        raise ValueError("names no band: it is the same everywhere")
-    for name in expression.names:
-        canonical_band(scene.sensor, name)
-    return expression
+    return expression.renamed({name: canonical_band(scene.sensor, name) for name in expression.names})
 
 
 def _order(expressions: Mapping[str, Expression], wrong: list[str]) -> Sequence[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from mpmjax.errors import DataError
-from mpmjax.evidence.geochemistry.field import Field, compute_field
+from mpmjax.evidence.geochemistry.field import Field
 from mpmjax.evidence.prepared.samples import read_layer_samples
 from mpmjax.evidence.samples.table import Samples
 from mpmjax.project import Project
@@ -46,22 +45,16 @@ def look_at_samples(project: Project, section: LayerSection, field: Field, grid:
     Raises:
         DataError: the file cannot be used, or no sample has a value.
     """
-    samples, rules, label = read_layer_samples(project, section, field, grid)
-    classes = None if rules.level_by is None else samples.labels[rules.level_by]
-    values, notes = compute_field(field, samples.values, rules.composition, label, classes=classes)
+    found = read_layer_samples(project, section, field, grid)
+    samples, values = found.samples, found.values
     there = np.isfinite(values)
-    if not there.any():
-        raise DataError(
-            f"{label}: none of its {there.size:,} samples has a value of {section.field}. Name another column, or look "
-            "at censored and negative in its [[samples]]."
-        )
     spacing = _spacing(samples.x[there], samples.y[there])
     shares = {name: _censored(samples, name) for name in samples.values}
     below = [f"{share:.0%} of {name}" for name, share in shares.items() if share > 0.0]
     line = f"layer {section.name!r}: {int(there.sum()):,} samples with a value of {section.field}"
     line += f", {spacing:,.0f} m apart in the median" if np.isfinite(spacing) else ""
     line += f"; below their detection limits {', '.join(below)}" if below else ""
-    told = [*samples.notes, *notes, *_remarks(label, shares, spacing, grid)]
+    told = [*found.notes, *_remarks(found.label, shares, spacing, grid)]
     low, high = float(values[there].min()), float(values[there].max())
     return SamplesSeen(there.size, int(there.sum()), low, high, line, tuple(told))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.expression import Expression
+from mpmjax.evidence.expression.program import undefined
 from mpmjax.evidence.layer import computed_layer
 from mpmjax.evidence.prepared.shelf import (
     Made,
@@ -27,7 +29,7 @@ from mpmjax.project_scenes import SceneSection
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
 from mpmjax.stream.reader import StackReader
 from mpmjax.stream.tiles import strips
-from mpmjax.stream.unreadable import Unreadable, told
+from mpmjax.stream.unreadable import Unreadable, told, unreadable
 from mpmjax.types import Grid, Layer, Slab, Tile
 
 COLUMNS = 2048
@@ -50,26 +52,27 @@ class Formula:
     operands: Mapping[str, str]
     scene: SceneSection | None = None
 
-    def cells(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Values, NaN where missing, and which cells the scene's masks leave, of equal arrays of float64."""
+    def cells(self, arrays: Mapping[str, np.ndarray]) -> tuple[np.ndarray, dict[str, int], np.ndarray]:
+        """Values of equal arrays of float64, NaN where missing; how many are for a reason of the expression's own, by
+        reason; and where the scene's masks leave a cell."""
         if self.scene is None:
-            values = self.expression.evaluate(arrays)
-            return values, np.ones(values.shape, bool)
+            return *self.expression.evaluate_counted(arrays), np.True_
         scene = self.scene
         clouds = scene.clouds.band if scene.clouds is not None else None
         bands = {name: values if name == clouds else values + scene.offset for name, values in arrays.items()}
         left = usable(bands, scene.sensor, vegetation=scene.vegetation, water=scene.water, clouds=scene.clouds)
-        return self.expression.evaluate(bands), left
+        shown = {name: np.where(left, values, np.nan) for name, values in bands.items()}
+        return *self.expression.evaluate_counted(shown), left
 
 
 @dataclass
 class _Counts:
-    """Cells: all; with every operand but hidden by masks; with a value; with every operand, not hidden, without one."""
+    """Cells: all; with every operand, but hidden; with a value; not defined, by reason. And blocks that were lost."""
 
     cells: int = 0
     hidden: int = 0
     there: int = 0
-    undefined: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
     lost: set[Unreadable] = field(default_factory=set)
 
 
@@ -85,7 +88,7 @@ def computed_recipe(
         scene = {"scene": formula.scene.model_dump(mode="json", include=keys)}
     ingredients = {
         "step": "compute",
-        "expression": formula.expression.text,
+        "expression": str(formula.expression),
         "of": {name: [recipe.ingredients, shelf.sums(recipe.read)] for name, recipe in of.items()},
         **scene,
         "grid": grid_ingredients(grid),
@@ -107,18 +110,21 @@ def lay_computed(
         DiskError: the layer cannot be written.
     """
     operands = {name: laid[key] for name, key in formula.operands.items()}
-    layer = computed_layer(section, formula.expression.text, formula.scene)
+    layer = computed_layer(section, str(formula.expression), formula.scene)
 
     def make(out: Path) -> dict[str, Any]:
         layers = [made.layer for made in operands.values()]
         counts = _write(out, grid, formula, dict(zip(operands, layers, strict=True)), shelf.project.stream.on_error)
         if not counts.there:
             raise DataError(_nothing(section, formula, counts))
-        lost = [vars(block) for block in sorted(counts.lost)]
+        lost = [[block.layer, block.row, block.col, block.height, block.width] for block in sorted(counts.lost)]
         return {"dtype": "float32", "notes": _notes(section, formula, counts), "unreadable": lost}
 
     entry, seconds = shelf.timed(recipe, make)
-    lost = entry.record["unreadable"]
+    read = {made.layer.name: made.layer for made in operands.values()}
+    lost = [
+        unreadable(name, read[name].source, read[name].band, Tile(0, *w)) for name, *w in entry.record["unreadable"]
+    ]
     inner = [block for key in formula.operands.values() for block in _losses(laid[key], shelf, key)]
     provenance = {
         "source": {"of": {name: dict(made.provenance) for name, made in operands.items()}},
@@ -126,9 +132,9 @@ def lay_computed(
         "method": "computed",
         "parameters": _parameters(section, formula),
         "prepared": file_record(entry),
-        **({"unreadable": lost + inner} if lost or inner else {}),
+        **({"unreadable": [vars(block) for block in lost] + inner} if lost or inner else {}),
     }
-    notes = (*entry.record["notes"], *told(Unreadable(**block) for block in lost))
+    notes = (*entry.record["notes"], *told(lost))
     return Made(at(layer, entry), provenance, notes, seconds)
 
 
@@ -170,27 +176,23 @@ def _cells(formula: Formula, layers: Mapping[str, Layer], slab: Slab, counts: _C
     """float32 [height, width], NaN where missing; what overflows float32 is missing."""
     parts = zip(layers.items(), slab.values, slab.valid, strict=True)
     arrays = {name: np.where(valid, layer.in_units(raw), np.nan) for (name, layer), raw, valid in parts}
-    found, left = formula.cells(arrays)
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = np.where(left, found, np.nan).astype(np.float32)
+    found, reasons, left = formula.cells(arrays)
+    with np.errstate(over="ignore"):
+        values = found.astype(np.float32)
     there = np.isfinite(values)
     values[~there] = np.nan
-    whole = slab.valid.all(axis=0)
     counts.cells += values.size
-    counts.hidden += int((whole & ~left).sum())
+    counts.hidden += int((slab.valid.all(axis=0) & ~left).sum())
     counts.there += int(there.sum())
-    counts.undefined += int((whole & left & ~there).sum())
+    counts.reasons.update(reasons)
     counts.lost.update(slab.unreadable)
     return values
 
 
 def _notes(section: LayerSection, formula: Formula, counts: _Counts) -> list[str]:
     notes = []
-    if counts.undefined:
-        notes.append(
-            f"layer {section.name!r}: {counts.undefined:,} of {counts.cells:,} cells have no value though all that it "
-            "is computed from has one (a division by 0, a logarithm of what is not positive): they are missing."
-        )
+    if counts.reasons:
+        notes.append(f"layer {section.name!r}: {undefined(counts.reasons)}")
     if formula.scene is not None and counts.hidden > HIDDEN * counts.cells:
         notes.append(
             f"layer {section.name!r}: vegetation, water and clouds, as scene {formula.scene.name!r} states them, hide "

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mpmjax.errors import DataError
+from mpmjax.evidence.formulas import rules_of
 from mpmjax.evidence.geochemistry.field import Field, compute_field
 from mpmjax.evidence.gridding.methods import Gridding, Variogram
 from mpmjax.evidence.gridding.write import write_gridded
 from mpmjax.evidence.layer import derived_layer
 from mpmjax.evidence.prepared.shelf import HERE, Made, Recipe, Shelf, at, file_record, grid_ingredients
-from mpmjax.evidence.samples.table import Rules, Samples, read_samples
+from mpmjax.evidence.samples.table import Samples, read_samples
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
-from mpmjax.project_samples import GriddingTable, SamplesSection
+from mpmjax.project_samples import GriddingTable
 from mpmjax.types import Grid
 
 
@@ -34,36 +35,41 @@ def samples_recipe(shelf: Shelf, section: LayerSection, grid: Grid) -> Recipe:
     return Recipe(section.name, (section.file,), ingredients)
 
 
-def read_layer_samples(
-    project: Project, section: LayerSection, field: Field, grid: Grid
-) -> tuple[Samples, SamplesSection, str]:
-    """The samples of a layer by the rules of their file, these rules, and what messages call the file.
+@dataclass(frozen=True)
+class FieldSamples:
+    """The samples of a layer and the values of its field, float64 [n], NaN where missing; what messages call the file,
+    and what was noticed."""
+
+    samples: Samples
+    values: np.ndarray
+    label: str
+    notes: tuple[str, ...]
+
+
+def read_layer_samples(project: Project, section: LayerSection, field: Field, grid: Grid) -> FieldSamples:
+    """The samples of a layer by the rules of their file, and its field.
 
     Raises:
-        DataError: the file cannot be used (samples/table.py).
+        DataError: the file cannot be used (samples/table.py), or no sample has a value.
     """
-    rules = project.samples_of(section.file)
-    path = project.path(section.file)
+    rules, path = project.samples_of(section.file), project.path(section.file)
     label = f"layer {section.name!r}: {path}"
     samples = read_samples(
         path,
         label,
         grid_crs=grid.crs,
-        columns=tuple(dict.fromkeys(field.columns(rules.composition))),
+        columns=field.columns(rules.composition),
         labels=() if rules.level_by is None else (rules.level_by,),
         crs=rules.crs,
         layer=rules.layer,
         where=section.where,
         rules=rules_of(rules),
     )
-    return samples, rules, label
-
-
-def rules_of(section: SamplesSection) -> Rules:
-    """The rules of a file as the reader takes them."""
-    return Rules(
-        censored=section.censored, negative=section.negative, duplicates=section.duplicates, units=section.units
+    classes = None if rules.level_by is None else samples.labels[rules.level_by]
+    values, notes = compute_field(
+        field, samples.values, rules.composition, label, classes=classes, limits=samples.limits
     )
+    return FieldSamples(samples, values, label, (*samples.notes, *notes))
 
 
 def gridding_of(section: LayerSection) -> Gridding:
@@ -85,18 +91,11 @@ def lay_samples(shelf: Shelf, section: LayerSection, field: Field, grid: Grid) -
     memory = shelf.project.stream.max_memory_bytes
 
     def make(out: Path) -> dict[str, Any]:
-        samples, rules, label = read_layer_samples(shelf.project, section, field, grid)
-        classes = None if rules.level_by is None else samples.labels[rules.level_by]
-        values, notes = compute_field(field, samples.values, rules.composition, label, classes=classes)
-        there = np.isfinite(values)
-        if not there.any():
-            raise DataError(
-                f"{label}: none of its {there.size:,} samples has a value of {section.field}. Name another column, or "
-                "look at censored and negative in its [[samples]]."
-            )
-        x, y = samples.x[there], samples.y[there]
-        more = write_gridded(x, y, values[there], grid, out, gridding, label, max_memory=memory)
-        told = [note.replace(str(path), HERE) for note in (*samples.notes, *notes, *more)]
+        found = read_layer_samples(shelf.project, section, field, grid)
+        samples, there = found.samples, np.isfinite(found.values)
+        x, y, values = samples.x[there], samples.y[there], found.values[there]
+        more = write_gridded(x, y, values, grid, out, gridding, found.label, max_memory=memory)
+        told = [note.replace(str(path), HERE) for note in (*found.notes, *more)]
         return {"dtype": "float32", "samples": int(there.sum()), "read": int(there.size), "notes": told}
 
     entry, seconds = shelf.timed(samples_recipe(shelf, section, grid), make)
