@@ -7,7 +7,7 @@ Columns are separated by comma, semicolon or tab, numbers written with a point, 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,31 +39,56 @@ def read_coordinates(
         DataError: missing or unreadable file, no rows, no such columns, a cell that is no number, or an unknown CRS.
     """
     header, rows = read_table(path, label)
+    columns, own = coordinate_columns(header, label, crs=crs, planar_crs=planar_crs)
+    lines, x, y = _coordinates(rows, header, columns, label)
+    require_on_earth(lines, x, y, own, label)
+    blank = len(rows) - len(lines)
+    return x, y, own, [f"{label}: {blank} of {len(rows)} rows have no coordinates."] if blank else []
+
+
+def coordinate_columns(
+    header: Sequence[str], label: str, *, crs: str | None, planar_crs: str
+) -> tuple[tuple[int, int], CRS]:
+    """Which columns hold the coordinates, and their CRS; see `read_coordinates`.
+
+    Raises:
+        DataError: no such columns, or an unknown CRS.
+    """
     stated = None if crs is None else parse_crs(crs, label)
     lon_lat, x_y = _columns(header, LON_LAT), _columns(header, X_Y)
     if lon_lat is not None and (stated is None or stated.is_geographic or x_y is None):
-        columns, own = lon_lat, stated if stated is not None and stated.is_geographic else CRS.from_epsg(4326)
-    elif x_y is not None:
-        columns, own = x_y, CRS.from_user_input(planar_crs) if stated is None else stated
-    else:
-        raise DataError(
-            f"{label}: no columns named lon,lat (longitude,latitude) or x,y (easting,northing); the header is: "
-            f"{', '.join(header[:20])}. Rename the columns that hold the coordinates."
-        )
-    lines, x, y = _coordinates(rows, header, columns, label)
-    wrong = np.flatnonzero((np.abs(y) > 90) | (np.abs(x) > 360)) if own.is_geographic else []
+        return lon_lat, stated if stated is not None and stated.is_geographic else CRS.from_epsg(4326)
+    if x_y is not None:
+        return x_y, CRS.from_user_input(planar_crs) if stated is None else stated
+    raise DataError(
+        f"{label}: no columns named lon,lat (longitude,latitude) or x,y (easting,northing); the header is: "
+        f"{', '.join(header[:20])}. Rename the columns that hold the coordinates."
+    )
+
+
+def require_on_earth(lines: Sequence[int], x: np.ndarray, y: np.ndarray, crs: CRS, label: str) -> None:
+    """Refuse degrees beyond 360 and 90; of other units nothing is known.
+
+    Raises:
+        DataError: names the first such line.
+    """
+    wrong = np.flatnonzero((np.abs(y) > 90) | (np.abs(x) > 360)) if crs.is_geographic else []
     if len(wrong):
         i = wrong[0]
         raise DataError(
             f"{label}, line {lines[i]}: longitude {x[i]:g}, latitude {y[i]:g} lie beyond 360 and 90 degrees. Are the "
             "columns exchanged, or in metres? Coordinates in metres are named x,y and need their crs."
         )
-    blank = len(rows) - len(lines)
-    return x, y, own, [f"{label}: {blank} of {len(rows)} rows have no coordinates."] if blank else []
 
 
-def read_table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def read_table(
+    path: Path, label: str, *, pick: Callable[[list[str]], Sequence[int]] | None = None
+) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Header and rows of a CSV; a row comes with its line number, and may be shorter than the header.
+
+    Args:
+        pick: from the header, the columns that are wanted, by number: rows then hold these alone, in this order and all
+            of them. Tables of thousands of columns need no memory for the others.
 
     Raises:
         DataError: missing or unreadable file, no text in UTF-8, or no rows.
@@ -75,8 +100,13 @@ def read_table(path: Path, label: str) -> tuple[list[str], list[tuple[int, list[
             first = file.readline()
             delimiter = max(",;\t", key=first.count)
             header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+            wanted = None if pick is None else pick(header)
             reader = csv.reader(file, delimiter=delimiter)
-            rows = [(reader.line_num + 1, row) for row in reader if any(cell.strip() for cell in row)]
+            rows = [
+                (reader.line_num + 1, row if wanted is None else [row[i] if i < len(row) else "" for i in wanted])
+                for row in reader
+                if any(cell.strip() for cell in row)
+            ]
     except OSError as error:
         raise DataError(f"{label}: cannot be read: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:

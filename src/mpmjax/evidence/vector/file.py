@@ -96,10 +96,10 @@ def open_vector(path: Path, who: str, *, crs: str | None = None, layer: str | No
     """
     label = f"{who}: {path}"
     source = _local(path, label)
-    with _said(label, "cannot be read", []):
+    with said(label, "cannot be read", []):
         kinds = {str(name): geometry for name, geometry in pyogrio.list_layers(source)}
     chosen = _one_layer(kinds, layer, label)
-    with _said(label, "cannot be read", []):
+    with said(label, "cannot be read", []):
         info = pyogrio.read_info(source, layer=chosen)
     fields = tuple(map(str, info["fields"]))
     return VectorFile(label, source, chosen, _crs(info["crs"], crs, label), fields, _encoding(path, info))
@@ -178,7 +178,7 @@ def total_bounds(file: VectorFile) -> tuple[float, float, float, float]:
     Raises:
         DataError: the file is damaged.
     """
-    with _said(file.label, "cannot be read", []):
+    with said(file.label, "cannot be read", []):
         bounds = pyogrio.read_info(file.source, layer=file.layer, force_total_bounds=True)["total_bounds"]
     xmin, ymin, xmax, ymax = (np.nan,) * 4 if bounds is None else bounds
     return xmin, ymin, xmax, ymax
@@ -245,7 +245,7 @@ def _encoding(path: Path, info: dict[str, Any]) -> str | None:
     return "UTF-8"
 
 
-def _named(file: VectorFile, where: str | None) -> list[str]:
+def fields_named(file: VectorFile, where: str | None) -> list[str]:
     """The fields that a filter names: several drivers filter only by fields that are read as well."""
     return [] if where is None else [name for name in file.fields if name.lower() in where.lower()]
 
@@ -254,10 +254,10 @@ def _read(
     file: VectorFile, where: str | None, boxes: Sequence[Bounds] | None, field: str | None, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Geometries and labels of the features that meet a box, each once, in the order of their ids."""
-    columns = list(dict.fromkeys([*_named(file, where), *([] if field is None else [field])]))
+    columns = list(dict.fromkeys([*fields_named(file, where), *([] if field is None else [field])]))
     ids, geometries, labels = [], [], []
     for box in [None] if boxes is None else boxes:
-        with _said(file.label, "cannot be read", notes):
+        with said(file.label, "cannot be read", notes):
             meta, fids, wkb, values = raw.read(
                 file.source,
                 layer=file.layer,
@@ -296,11 +296,11 @@ def _count(
     fields = f"The fields are: {_list(file.fields)}." if file.fields else "The file has no attributes to choose by."
     what = "cannot be read" if where is None else f"where = {where!r} cannot be used"
     advice = _DAMAGED if where is None else f"{fields} Write it like rock = 'granodiorite'."
-    with _said(file.label, what, notes, advice):
+    with said(file.label, what, notes, advice):
         _, fids, _, _ = raw.read(
             file.source,
             layer=file.layer,
-            columns=_named(file, where),
+            columns=fields_named(file, where),
             where=where,
             bbox=bbox,
             read_geometry=False,
@@ -313,7 +313,7 @@ def _count(
 
 
 @contextmanager
-def _said(label: str, what: str, notes: list[str], advice: str = _DAMAGED) -> Iterator[None]:
+def said(label: str, what: str, notes: list[str], advice: str = _DAMAGED) -> Iterator[None]:
     """Turn what GDAL raises into a sentence, and what it warns of into notes."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

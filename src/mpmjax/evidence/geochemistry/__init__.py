@@ -1,0 +1,1 @@
+"""Geochemistry as pure numbers: compositions, log-ratios, factors, transformations, levelling."""
