@@ -104,6 +104,21 @@ SPEARMAN_BY_BINS = Tolerance(
 )
 MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
 
+IDW = Tolerance(1e-12, 2e-7, "a mean with positive weights in float64, rounded to float32 (6e-8)")
+KRIGING = Tolerance(
+    1e-6,
+    1e-6,
+    "systems of 2 to 150 equations by two ways: at a condition of 1e8 eight of sixteen digits are left; then float32",
+)
+NATURAL = Tolerance(
+    1e-6,
+    1e-6,
+    "areas as differences of circumcentres, those of slivers 1e4 times as far away as the samples; the definition cuts "
+    "a square 1e4 times as wide, which loses as many digits",
+)
+LINEAR_IN_TRIANGLES = Tolerance(1e-6, 1e-6, "slivers of 1e-9 of their edges lose nine of sixteen digits; then float32")
+VARIOGRAM_FIT = Tolerance(0.0, 0.2, "20 realisations of 1,000 samples scatter by a tenth in sill and range")
+
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
     """NaN at the same cells, everything else within the tolerance; says where it is worst."""

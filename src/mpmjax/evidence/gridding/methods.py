@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 METHODS: Mapping[str, str] = {
     "idw": "inverse distances",
-    "linear": "linear in Delaunay triangles",
+    "linear": "planes in Delaunay triangles",
     "natural": "natural neighbours (Sibson)",
     "rbf": "thin plates",
     "kriging": "ordinary kriging",

@@ -40,8 +40,8 @@ def usable_samples(x: np.ndarray, y: np.ndarray, values: np.ndarray, grid: Grid,
         raise DataError(f"{label}: {count} samples have a value and no place. Check their coordinates and their CRS.")
     if there.sum() < FEWEST[method]:
         raise DataError(
-            f"{label}: {int(there.sum())} of {x.size} samples have a value, and {METHODS[method]} needs "
-            f"{FEWEST[method]}. Check the field and the file."
+            f"{label}: {int(there.sum())} of {x.size} samples have a value; {METHODS[method]} "
+            f"{'takes' if method == 'kriging' else 'take'} {FEWEST[method]} at least. Check the field and the file."
         )
     notes: list[str] = []
     if not there.all():

@@ -137,7 +137,7 @@ def _doubts(variogram: Variogram, lags: Lags, label: str) -> list[str]:
         return [f"{label}: {doubt}"]
     if reach > lags.distance[-1]:
         doubt = (
-            f"the range of the fitted variogram lies beyond the pairs that it was fitted to ({lags.distance[-1]:.0f} m): "
+            f"the range of the fitted variogram lies beyond the pairs it was fitted to ({lags.distance[-1]:.0f} m): "
             "the values have a trend, and variances are uncertain."
         )
         return [f"{label}: {doubt}"]
