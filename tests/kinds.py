@@ -32,7 +32,7 @@ SAMPLES = {
 }  # fmt: skip
 INPUTS = [{"name": "red", "source": "scene.tif", "band": 3}, {"name": "thorium", "source": "th.tif"}]
 SCENE = {
-    "name": "s2", "sensor": "sentinel2", "source": "scene.tif", "nodata": 0.0, "vegetation": 0.6,
+    "name": "s2", "sensor": "sentinel2", "source": "scene.tif", "nodata": 0.0, "scale": 0.0001, "vegetation": 0.6,
     "clouds": {"band": "SCL", "values": [8, 9]},
 }  # fmt: skip
 LAYERS: list[dict[str, Any]] = [
@@ -113,4 +113,4 @@ def make_kinds(folder: Path, **tables: Any) -> Path:
         "scenes": [SCENE],
         "validate": {"occurrences": "deposits.gpkg", "bootstrap": 50, "baselines": False},
     }
-    return write_project(folder, LAYERS, **own | tables)
+    return write_project(folder, tables.pop("layers", LAYERS), **own | tables)

@@ -139,7 +139,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], set[str]]] = {
     "expression": (lambda p: edit(p, "min(ratio, lithium)", "max(ratio, lithium)"), {"both"}),
     "spaces": (lambda p: edit(p, "B11 / B12", "B11/B12"), set()),
     "mask": (lambda p: edit(p, "vegetation = 0.6", "vegetation = 0.5"), {"iron", "clay"}),
-    "offset": (lambda p: edit(p, "vegetation = 0.6", "vegetation = 0.6\noffset = -100.0"), {"iron", "clay"}),
+    "offset": (lambda p: edit(p, "vegetation = 0.6", "vegetation = 0.6\noffset = -0.01"), {"iron", "clay"}),
     "height": (lambda p: edit(p, "height = 200.0", "height = 300.0"), {"upward"}),
     "input": (lambda p: edit(p, "band = 3", "band = 4"), {"red", "ratio", "both"}),
     "direction": (lambda p: edit(p, '"min(ratio, lithium)"', '"min(ratio, lithium)"\ndirection = "low"'), set()),
@@ -256,7 +256,7 @@ def test_a_scene_of_files_is_the_same_as_one_file(project: Path, prepare: Prepar
             profile = {**file.profile, "count": 1}
             with rasterio.open(folder / name, "w", **profile) as one:
                 one.write(file.read(number), 1)
-    edit(project, "nodata = 0.0\nvegetation", 'bands = { B04 = "red.tif", B12 = "b12.tif" }\nnodata = 0.0\nvegetation')
+    edit(project, "nodata = 0.0\nscale", 'bands = { B04 = "red.tif", B12 = "b12.tif" }\nnodata = 0.0\nscale')
     found = by_name(prepare()[0])
     for name in ("iron", "clay"):
         np.testing.assert_array_equal(found[name], expected[name])

@@ -207,7 +207,7 @@ def test_rasters_on_the_grid_are_read_where_they_are(tmp_path: Path) -> None:
 def test_a_source_that_changes_while_it_is_read_is_refused(
     project: Path, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mpmjax.evidence import prepared
+    from mpmjax.evidence.prepared import raster as prepared
 
     plain = prepared.align
 

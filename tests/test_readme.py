@@ -11,6 +11,7 @@ import pytest
 import mpmjax
 from mpmjax import errors
 from mpmjax.cli import cli
+from mpmjax.evidence.formulas import read_formulas
 from mpmjax.products import CLASSES, PRODUCTS
 from mpmjax.project import Project
 
@@ -28,6 +29,14 @@ def block(language: str) -> str:
 def test_the_project_file_is_valid() -> None:
     project = Project(**tomllib.loads(block("toml")))
     assert [layer.name for layer in project.layers] == ["alteration", "copper", "faults", "gravity"]
+
+
+def test_the_example_of_made_evidence_is_valid() -> None:
+    second = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)[1]
+    project = Project(project={"name": "x"}, grid={"crs": "EPSG:32650", "resolution": 60.0}, **tomllib.loads(second))
+    assert [layer.form for layer in project.layers] == ["samples", "scene", "expression", "derivative"]
+    formulas = read_formulas(project)
+    assert formulas.order == ("iron", "ratio")
 
 
 def test_commands_exist_and_all_are_told() -> None:

@@ -43,7 +43,7 @@ NAMED = {"layers": "layer", "inputs": "input", "scenes": "scene"}
 FITTED_HERE = {"fitted": "here"}
 """In place of a Screener's checksum where it follows from the rest."""
 
-COMPUTING = ("jax", "jaxlib", "flax", "optax", "scikit-learn")
+COMPUTING = ("jax", "jaxlib", "flax", "optax")
 """Libraries, besides those that prepared layers come from, on which the bytes of the outputs depend."""
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from mpmjax.project_sections import NAMED, File, Name, Nodata, Pair, Section
+from mpmjax.project_sections import NAMED, File, Name, Nodata, Pair, Positive, Section
 
 Difference = Annotated[float, Field(ge=-1, le=1)]
 """A normalised difference of two bands."""
@@ -60,7 +60,10 @@ class SceneSection(Section):
     )
     crs: str | None = Field(default=None, description="overrides a missing or wrong CRS of the files")
     nodata: Nodata = None
-    offset: float = Field(default=0.0, description="added to every band but that of clouds, in its own units")
+    scale: Positive | None = Field(
+        default=None, description="reflectance = number * scale + offset, in place of what the files state"
+    )
+    offset: float | None = None
     vegetation: Difference | None = Field(default=None, description="cells of a higher NDVI are missing")
     water: Difference | None = Field(default=None, description="cells of a higher MNDWI are missing")
     clouds: CloudsTable | None = None

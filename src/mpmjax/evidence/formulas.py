@@ -13,9 +13,9 @@ from mpmjax.errors import ProjectError
 from mpmjax.evidence.expression import Expression, parse
 from mpmjax.evidence.geochemistry.field import Field, parse_field
 from mpmjax.evidence.samples.rules import Rules
-from mpmjax.evidence.spectral.bands import canonical_band
+from mpmjax.evidence.spectral.bands import canonical_band, scene_expression
 from mpmjax.evidence.spectral.indices import index_expression
-from mpmjax.evidence.spectral.masks import mask_bands
+from mpmjax.evidence.spectral.masks import Clouds, mask_bands
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_samples import SamplesSection
@@ -80,7 +80,7 @@ def read_formulas(project: Project) -> Formulas:
             wrong.append(f"samples[{number}] '{rules.source}'.units: {error}")
     for number, scene in enumerate(project.scenes, start=1):
         try:
-            masks[scene.name] = tuple(mask_bands(scene.sensor, scene.vegetation, scene.water, scene.clouds))
+            masks[scene.name] = _masks(scene)
             own = [expressions[x.name].names for x in project.layers if x.scene == scene.name and x.name in expressions]
             bands[scene.name] = tuple(dict.fromkeys([*(name for names in own for name in names), *masks[scene.name]]))
         except ValueError as error:
@@ -125,8 +125,28 @@ def _of_bands(scene: SceneSection, layer: LayerSection) -> Expression:
     """Over the usual names of the bands, whatever the project calls them."""
     if layer.index is not None:
         return index_expression(scene.sensor, layer.index)
-    expression = parse(str(layer.expression))
-    return expression.renamed({name: canonical_band(scene.sensor, name) for name in expression.names})
+    return scene_expression(scene.sensor, str(layer.expression))
+
+
+def clouds_of(scene: SceneSection) -> Clouds | None:
+    """What tells clouds in a scene, as the masks take it."""
+    table = scene.clouds
+    return None if table is None else Clouds(table.band, table.values or (), table.bits or ())
+
+
+def _masks(scene: SceneSection) -> tuple[str, ...]:
+    """The bands that the masks of a scene need; what `bands` names must be bands, each once.
+
+    Raises:
+        ValueError: a band that the sensor does not have, or that is stated twice.
+    """
+    known: dict[str, str] = {}
+    for name in scene.bands:
+        band = canonical_band(scene.sensor, name)
+        if band in known:
+            raise ValueError(f"bands states {band} twice, by {known[band]!r} and by {name!r}: keep one of them")
+        known[band] = name
+    return mask_bands(scene.sensor, scene.vegetation, scene.water, clouds_of(scene))
 
 
 def _order(expressions: Mapping[str, Expression], wrong: list[str]) -> Sequence[str]:

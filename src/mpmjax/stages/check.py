@@ -22,7 +22,7 @@ from mpmjax.evidence.formulas import read_formulas
 from mpmjax.evidence.grid.area import cell_area
 from mpmjax.evidence.grid.resolve import distortion, resolve_grid
 from mpmjax.evidence.layer import raster_layer
-from mpmjax.evidence.prepared.operands import band_sections, grid_sources, input_section, places_of_bands
+from mpmjax.evidence.prepared.operands import band_sections, brightness, grid_sources, input_section, places_of_bands
 from mpmjax.evidence.prepared.stack import RASTERS
 from mpmjax.evidence.raster.scan import judge, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
@@ -48,6 +48,8 @@ def check(project: Project) -> Findings:
     look.sections = _raster_sections(look)
     for key, section in look.sections.items():
         _open(look, key, section)
+    seen = {key: (look.rasters[key], facts) for key, facts in look.facts.items()}
+    look.notes += [note for scene in project.scenes for note in brightness(scene, seen)]
     grid = _grid(look)
     if grid is None:
         look.rows |= {

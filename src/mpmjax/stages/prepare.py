@@ -18,7 +18,7 @@ from mpmjax.evidence.grid.resolve import distortion, require_overlap, resolve_gr
 from mpmjax.evidence.mask import prepare_mask
 from mpmjax.evidence.points import read_occurrences
 from mpmjax.evidence.prepared.looks import look
-from mpmjax.evidence.prepared.operands import grid_sources
+from mpmjax.evidence.prepared.operands import brightness, grid_sources
 from mpmjax.evidence.prepared.shelf import HERE, Shelf, grid_ingredients
 from mpmjax.evidence.prepared.stack import Stack, disk_needed, lay_stack, raster_sections
 from mpmjax.evidence.raster.scan import judge
@@ -78,6 +78,7 @@ def prepare(
     _require_disk(stack, maps)
     for key, (source, facts) in looks.items():
         notes += judge(source, facts, is_evidence=key in {layer.name for layer in project.layers})
+    notes += [note for scene in project.scenes for note in brightness(scene, looks)]
     mask = _mask(shelf, grid, scratch)
     occurrences = _occurrences(shelf, grid, mask)
     notes += occurrences.notes if occurrences is not None else ()

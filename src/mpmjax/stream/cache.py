@@ -25,10 +25,10 @@ from pyproj import datadir
 from mpmjax.errors import DiskError
 from mpmjax.stream.files import publish, sha256
 
-ROOMS = ("evidence", "ops", "stream", "stages/prepare.py", "types.py")
+ROOMS = ("evidence", "ops", "reference", "stream", "stages/prepare.py", "types.py")
 """Whose code makes prepared files; relative to the package."""
 
-LIBRARIES = ("rasterio", "pyogrio", "pyproj", "shapely", "numpy", "numba", "scipy")
+LIBRARIES = ("rasterio", "pyogrio", "pyproj", "shapely", "numpy", "numba", "scipy", "scikit-learn")
 """Those that prepared files come from, with the GDAL, GEOS and PROJ that they bring."""
 
 KEY_LENGTH = 12

@@ -72,10 +72,11 @@ def write_derivative(
     label: str,
     max_memory: int,
     on_error: str = "stop",
+    valid_range: tuple[float, float] | None = None,
 ) -> list[str]:
     """Write a derivative of a potential field as a float32 GeoTIFF on the source's own cells, NaN where it is missing.
 
-    The bytes of the file depend on the source, the kind and the height only. Where the spectrum of the grid (about 16
+    The bytes of the file depend on the source, the range, the kind and the height only. Where the spectrum of the grid (about 16
     bytes a cell) does not fit into `max_memory`, it is kept in a file beside `out` while it is needed.
 
     Args:
@@ -84,6 +85,7 @@ def write_derivative(
         label: of the layer and its file, for messages.
         max_memory: bytes.
         on_error: "nodata" counts blocks that cannot be decoded as missing.
+        valid_range: in units of the source; what lies outside counts as missing.
 
     Returns:
         Notes, as sentences: the unit, what was approximated, what is less certain, blocks that were lost.
@@ -108,7 +110,7 @@ def write_derivative(
     in_file = _in_file(source, kind, label, max_memory)
     bad = forgiving(on_error)
     with open_source(source) as file:
-        field = _Field(source, _layer(source), file, bad)
+        field = _Field(source, _layer(source, valid_range), file, bad)
 
         def make(write: Write) -> None:
             found = 0
@@ -122,7 +124,7 @@ def write_derivative(
     return [*_notes(kind, height, label), *cells.notes, *told(unreadable_blocks(source, windows(bad)))]
 
 
-def _layer(source: RasterSource) -> Layer:
+def _layer(source: RasterSource, valid_range: tuple[float, float] | None) -> Layer:
     return Layer(
         source.name,
         "geophysics",
@@ -132,6 +134,7 @@ def _layer(source: RasterSource) -> Layer:
         nodata=source.nodata,
         scale=source.scale,
         offset=source.offset,
+        valid_range=valid_range,
         masked=source.masked,
     )
 

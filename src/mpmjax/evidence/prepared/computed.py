@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import numpy as np
 from mpmjax.errors import DataError
 from mpmjax.evidence.expression import Expression
 from mpmjax.evidence.expression.program import undefined
+from mpmjax.evidence.formulas import clouds_of
 from mpmjax.evidence.layer import computed_layer
+from mpmjax.evidence.prepared.operands import quality_band
 from mpmjax.evidence.prepared.shelf import (
     Made,
     Recipe,
@@ -24,6 +26,7 @@ from mpmjax.evidence.prepared.shelf import (
     loss_ingredients,
 )
 from mpmjax.evidence.spectral.masks import usable
+from mpmjax.evidence.spectral.reflectance import to_reflectance
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_scenes import SceneSection
 from mpmjax.stream.layerfile import STRIP_ROWS, Write, write_layer
@@ -57,12 +60,19 @@ class Formula:
         reason; and where the scene's masks leave a cell."""
         if self.scene is None:
             return *self.expression.evaluate_counted(arrays), np.True_
-        scene = self.scene
-        clouds = scene.clouds.band if scene.clouds is not None else None
-        bands = {name: values if name == clouds else values + scene.offset for name, values in arrays.items()}
-        left = usable(bands, scene.sensor, vegetation=scene.vegetation, water=scene.water, clouds=scene.clouds)
+        scene, quality = self.scene, quality_band(self.scene)
+        bands = {name: values if name == quality else to_reflectance(values) for name, values in arrays.items()}
+        masks = {"vegetation": scene.vegetation, "water": scene.water, "clouds": clouds_of(scene)}
+        left = usable(bands, scene.sensor, **masks)
         shown = {name: np.where(left, values, np.nan) for name, values in bands.items()}
         return *self.expression.evaluate_counted(shown), left
+
+    def calibrated(self, name: str, layer: Layer) -> Layer:
+        """An operand with the scale and offset that its scene states, if it states any and the band holds no codes."""
+        scene = self.scene
+        if scene is None or name == quality_band(scene) or (scene.scale is None and scene.offset is None):
+            return layer
+        return replace(layer, scale=1.0 if scene.scale is None else scene.scale, offset=scene.offset or 0.0)
 
 
 @dataclass
@@ -84,7 +94,7 @@ def computed_recipe(
     read = tuple(dict.fromkeys(path for recipe in of.values() for path in recipe.read))
     scene: dict[str, Any] = {}
     if formula.scene is not None:
-        keys = {"sensor", "offset", "vegetation", "water", "clouds"}
+        keys = {"sensor", "scale", "offset", "vegetation", "water", "clouds"}
         scene = {"scene": formula.scene.model_dump(mode="json", include=keys)}
     ingredients = {
         "step": "compute",
@@ -113,8 +123,8 @@ def lay_computed(
     layer = computed_layer(section, str(formula.expression), formula.scene)
 
     def make(out: Path) -> dict[str, Any]:
-        layers = [made.layer for made in operands.values()]
-        counts = _write(out, grid, formula, dict(zip(operands, layers, strict=True)), shelf.project.stream.on_error)
+        layers = {name: formula.calibrated(name, made.layer) for name, made in operands.items()}
+        counts = _write(out, grid, formula, layers, shelf.project.stream.on_error)
         if not counts.there:
             raise DataError(_nothing(section, formula, counts))
         lost = [[block.layer, block.row, block.col, block.height, block.width] for block in sorted(counts.lost)]
@@ -149,7 +159,7 @@ def _losses(made: Made, shelf: Shelf, key: str) -> list[dict[str, Any]]:
 def _parameters(section: LayerSection, formula: Formula) -> dict[str, Any]:
     if formula.scene is None:
         return {"expression": formula.expression.text}
-    keys = {"sensor", "offset", "vegetation", "water", "clouds"}
+    keys = {"sensor", "scale", "offset", "vegetation", "water", "clouds"}
     stated = formula.scene.model_dump(mode="json", include=keys, exclude_defaults=True)
     index = {} if section.index is None else {"index": section.index}
     return {"scene": formula.scene.name, **index, "expression": formula.expression.text, **stated}

@@ -58,7 +58,7 @@ def lay_derivative(shelf: Shelf, section: LayerSection, source: RasterSource, fa
     def make(out: Path) -> dict[str, Any]:
         notes = write_derivative(
             source, out, str(section.derivative), height=section.height, label=label,
-            max_memory=stream.max_memory_bytes, on_error=stream.on_error,
+            max_memory=stream.max_memory_bytes, on_error=stream.on_error, valid_range=section.valid_range,
         )  # fmt: skip
         return {"dtype": "float32", "notes": [note.replace(str(path), HERE) for note in notes]}
 

@@ -8,12 +8,17 @@ from typing import Any
 
 from mpmjax.evidence.formulas import Formulas
 from mpmjax.evidence.prepared.shelf import Shelf
+from mpmjax.evidence.raster.scan import RasterFacts
 from mpmjax.evidence.raster.source import RasterSource
-from mpmjax.evidence.spectral.bands import find_bands
+from mpmjax.evidence.spectral.bands import canonical_band, find_bands
+from mpmjax.evidence.spectral.reflectance import not_reflectance
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_scenes import InputSection, SceneSection
 from mpmjax.stream.reader import open_raster
+
+THERMAL = {"aster": ("B10", "B11", "B12", "B13", "B14"), "landsat8": ("B10", "B11")}
+"""Bands that hold radiance or temperature, by sensor."""
 
 
 def input_section(item: InputSection) -> LayerSection:
@@ -32,7 +37,7 @@ def band_sections(scene: SceneSection, places: Mapping[str, tuple[Path, int]]) -
 
     A band of clouds holds codes and is taken by the nearest cell; the others as layers are.
     """
-    clouds = scene.clouds.band if scene.clouds is not None else None
+    clouds = quality_band(scene)
     return {
         band_key(scene.name, band): LayerSection(
             name=f"{scene.name} {band}",
@@ -47,13 +52,33 @@ def band_sections(scene: SceneSection, places: Mapping[str, tuple[Path, int]]) -
     }
 
 
+def quality_band(scene: SceneSection) -> str | None:
+    """The band that tells clouds, if there is one; it holds codes, where the others hold reflectances."""
+    return None if scene.clouds is None else canonical_band(scene.sensor, scene.clouds.band)
+
+
+def brightness(scene: SceneSection, looks: Mapping[str, tuple[RasterSource, RasterFacts]]) -> list[str]:
+    """A note where the numbers of a scene's bands cannot be reflectances."""
+    stated = scene.scale is not None or scene.offset is not None
+    largest = 0.0
+    for key, (source, facts) in looks.items():
+        name, _, band = key.partition("/")
+        plain = source.scale == 1.0 and source.offset == 0.0 and facts.low <= facts.high
+        if name == scene.name and plain and band not in (quality_band(scene), *THERMAL.get(scene.sensor, ())):
+            largest = max(largest, facts.high)
+    told = "" if stated else not_reflectance(scene.sensor, largest)
+    return [f"scene {scene.name!r}: {told}"] if told else []
+
+
 def places_of_bands(project: Project, scene: SceneSection, wanted: Sequence[str]) -> dict[str, tuple[Path, int]]:
     """File, as the project names it, and number of every wanted band.
 
     Raises:
         DataError: a band is not found; says which the file has.
     """
-    own = {name: (where, 1) for name, where in scene.bands.items() if isinstance(where, Path)}
+    own = {
+        canonical_band(scene.sensor, name): (where, 1) for name, where in scene.bands.items() if isinstance(where, Path)
+    }
     rest = [name for name in wanted if name not in own]
     if not rest:
         return {name: own[name] for name in wanted}
