@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tolerances import LOGRATIO, LOGRATIO_BY_ANOTHER, assert_close, assert_same_bits
 
+from mpmjax.ops.cpu.numerics import log2, log2_normal
 from mpmjax.ops.logratio import logratio
 from mpmjax.reference.logratio import KINDS
 from mpmjax.reference.logratio import logratio as reference
@@ -107,3 +108,12 @@ def test_refusals():
         logratio(np.ones((3, 4)), "ilr", out=np.empty((3, 4)))
     with pytest.raises(ValueError, match="unknown log-ratio"):
         logratio(np.ones((3, 4)), "plr")
+
+
+def test_normal_numbers_have_the_same_logarithm_in_both_forms():
+    """Whole blocks of plain parts take the shorter form; a row must not see which block it is in."""
+    rng = np.random.default_rng(11)
+    exponents = rng.integers(-1022, 1024, 20_000)
+    normal = np.ldexp(rng.uniform(1.0, 2.0, exponents.size), exponents)
+    normal = np.concatenate((normal, [np.finfo(float).tiny, np.finfo(float).max, 1.0, np.nextafter(1.0, 0.0)]))
+    assert_same_bits(np.array([log2_normal(x) for x in normal]), np.array([log2(x) for x in normal]))
