@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases
+from . import file_cases, fuzzy_cases, group_cases, logratio_cases, network_cases, raster_cases, scorer_cases
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -22,6 +22,7 @@ CASES: dict[str, Builder] = {
     "density": raster_cases.density,
     "label": raster_cases.label,
     "groups": group_cases.groups,
+    "logratio": logratio_cases.logratio,
     "decode": file_cases.decode,
     "encode": file_cases.encode,
     "lstm": network_cases.lstm,

@@ -102,6 +102,15 @@ SPEARMAN_BY_BINS = Tolerance(
     0.0,
     "values in one of 262,144 bins of log-odds tie; a spread of 0.01 still has 300 bins, whose ties cost 300^-2 = 1e-5",
 )
+LOGRATIO = Tolerance(
+    1e-12, 1e-12, "logarithms to 1e-15 of parts from 1e-300 to 1e300, up to 690, and float64 sums of at most 60 of them"
+)
+LOGRATIO_BY_ANOTHER = Tolerance(
+    1e-9, 1e-9, "libraries close parts first, and their bases come from matrix products: 60 roundings and more of 1e-16"
+)
+ROBUST_COVARIANCE = Tolerance(
+    1e-8, 1e-6, "the same subset of samples by other coordinates: its covariance and axes by float64 eigenvectors"
+)
 MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
 
 IDW = Tolerance(1e-12, 2e-7, "a mean with positive weights in float64, rounded to float32 (6e-8)")

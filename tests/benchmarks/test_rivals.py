@@ -14,7 +14,7 @@ from mpmjax.benchmarks.cases import CASES
 from mpmjax.ops.membership import Memberships
 
 SIDE = 64
-NAMES = ("membership", "overlay", "distance", "density", "label", "decode", "encode")
+NAMES = ("membership", "overlay", "distance", "density", "label", "logratio", "decode", "encode")
 """Not groups: from random starts a mixture need not find them all, and the report then says so."""
 
 

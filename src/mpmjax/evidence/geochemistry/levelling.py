@@ -44,7 +44,9 @@ def level(values: np.ndarray, classes: np.ndarray, label: str) -> tuple[np.ndarr
     large = [int(k) for k in np.flatnonzero(counts >= SMALLEST)]
     if small.any():
         pooled = int(counts[small].sum())
-        told = ", ".join(f"{name!r} {count}" for name, count in zip(found[small][:6], counts[small][:6], strict=True))
+        told = ", ".join(
+            f"{name!r} {count}" for name, count in list(zip(found[small].tolist(), counts[small], strict=True))[:6]
+        )
         told += " ..." if small.sum() > 6 else ""
         together = pooled >= SMALLEST
         large += [pool] if together else []
@@ -55,7 +57,7 @@ def level(values: np.ndarray, classes: np.ndarray, label: str) -> tuple[np.ndarr
             f"{label}: no class has {SMALLEST} values, so none has a median to level by. Level by a column of fewer "
             "classes."
         )
-    return _levelled(values, given, numbers, large, [*found, OTHERS], label, notes), notes
+    return _levelled(values, given, numbers, large, [*found.tolist(), OTHERS], label, notes), notes
 
 
 def _levelled(

@@ -9,6 +9,7 @@ BDL  n.d.  <LOD  tr     below a limit that is not stated
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,12 +71,11 @@ def parse_cells(
         plain = text.strip()
         if decimal_comma and "," in plain and _COMMA.fullmatch(plain):
             plain = plain.replace(",", ".")
-        try:
-            numbers[i] = float(plain)
-        except ValueError:
+        number = _plain_number(plain)
+        if number is None:
             numbers[i], kinds[i] = _statement(plain, lines[i], column, label)
         else:
-            kinds[i] = MEASURED if np.isfinite(numbers[i]) else MISSING
+            numbers[i], kinds[i] = number, MEASURED if math.isfinite(number) else MISSING
     numbers[kinds == MISSING] = np.nan
     return _without_sentinels(Cells(numbers, kinds))
 
@@ -117,6 +117,14 @@ def has_decimal_commas(columns: Mapping[str, Sequence[str]], label: str) -> bool
         f"{label}: the column {column!r} holds {text!r}: {problem}. Write numbers with a decimal point and without "
         "separators of thousands."
     )
+
+
+def _plain_number(text: str) -> float | None:
+    """A number, NaN and infinities included; None for anything else, and for 1_000, which Python would take."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
 
 
 def _without_sentinels(cells: Cells) -> Cells:

@@ -93,6 +93,23 @@ def log2(x):
 
 
 @compiled
+def log2_normal(x):
+    """log2 of a float64 that is positive, finite and not subnormal, with the bits of `log2`; anything for others."""
+    bits = as_bits(x) + np.int64(0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+    mantissa = as_float((bits & np.int64(0x000FFFFFFFFFFFFF)) + np.int64(0x3FE6A09E667F3BCD))
+    exponent = as_float((bits >> np.int64(52)) | np.int64(0x4330000000000000)) - 4503599627370496.0 - 1023.0
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    q = s * s
+    series = fma(_L6, q, _L5)
+    series = fma(series, q, _L4)
+    series = fma(series, q, _L3)
+    series = fma(series, q, _L2)
+    series = fma(series, q, _L1)
+    series = fma(series, q, _L0)
+    return fma(s, series, exponent)
+
+
+@compiled
 def as_bits(x):
     """The bits of a float64 as an int64."""
     return np.float64(x).view(np.int64)
