@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases
+from . import file_cases, fuzzy_cases, gridding_cases, group_cases, network_cases, raster_cases, scorer_cases
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -21,6 +21,7 @@ CASES: dict[str, Builder] = {
     "distance": raster_cases.distance,
     "density": raster_cases.density,
     "label": raster_cases.label,
+    "gridding": gridding_cases.gridding,
     "groups": group_cases.groups,
     "decode": file_cases.decode,
     "encode": file_cases.encode,
