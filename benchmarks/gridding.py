@@ -1,4 +1,4 @@
-"""Layers from samples to files, at full size: python -m mpmjax.benchmarks.gridding [--side N] [--samples N] [--what ...]
+"""Layers from samples to files at full size: python -m mpmjax.benchmarks.gridding [--side N] [--samples N] [--what ...]
 
 Each in a process of its own, told with its wall time and the most memory that the process held, its imports and the
 samples included. A first run compiles the kernels: run it twice.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import ModuleType
 
+import geopandas
 import numpy as np
-import pyogrio
 import rasterio
 import shapely
 from scipy.interpolate import LinearNDInterpolator, RBFInterpolator
@@ -60,7 +60,7 @@ def scipy_idw(samples: Scattered, shape: tuple[int, int], neighbours: int, worke
         tree = KDTree(np.stack((samples.x, samples.y), axis=1))
         out = np.empty(len(at), np.float32)
         for first in range(0, len(at), 1 << 18):
-            away, which = tree.query(at[first : first + (1 << 18)], k=np.arange(1, k + 1), workers=workers)
+            away, which = tree.query(at[first : first + (1 << 18)], k=k, workers=workers)
             out[first : first + (1 << 18)] = weighed(samples.values[which], away * away)
         return out.reshape(shape)
 
@@ -81,15 +81,8 @@ def gdal_idw(samples: Scattered, shape: tuple[int, int], neighbours: int) -> Cal
     folder = Folder()
     source, target = folder.path / "samples.gpkg", folder.path / "grid.tif"
     points = shapely.points(samples.x, -samples.y)
-    pyogrio.raw.write(
-        source,
-        shapely.to_wkb(points),
-        [samples.values],
-        ["value"],
-        layer="samples",
-        geometry_type="Point",
-        crs="EPSG:32650",
-    )
+    frame = geopandas.GeoDataFrame({"value": samples.values}, geometry=points, crs="EPSG:32650")
+    frame.to_file(source, layer="samples")
     width, height = shape[1] * samples.cell_size[0], shape[0] * samples.cell_size[1]
     radius = 8.0 * np.sqrt(width * height / samples.x.size * neighbours)
     how = f"invdistnn:power=2.0:smoothing=0.0:radius={radius}:max_points={neighbours}:min_points=1"
