@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import file_cases, fuzzy_cases, group_cases, logratio_cases, network_cases, raster_cases, scorer_cases
+from . import (
+    file_cases,
+    fuzzy_cases,
+    gridding_cases,
+    group_cases,
+    logratio_cases,
+    network_cases,
+    raster_cases,
+    scorer_cases,
+)
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -21,6 +30,7 @@ CASES: dict[str, Builder] = {
     "distance": raster_cases.distance,
     "density": raster_cases.density,
     "label": raster_cases.label,
+    "gridding": gridding_cases.gridding,
     "groups": group_cases.groups,
     "logratio": logratio_cases.logratio,
     "decode": file_cases.decode,

@@ -66,7 +66,7 @@ def memory_distance(features: np.ndarray, cell_size: tuple[float, float]) -> Cal
 
 def command_distance(features: np.ndarray, cell_size: tuple[float, float]) -> Call | Missing:
     """gdal_proximity from a file to a file."""
-    command = _command("gdal_proximity")
+    command = find_command("gdal_proximity")
     if isinstance(command, Missing):
         return command
     if cell_size[0] != cell_size[1]:
@@ -78,7 +78,7 @@ def command_distance(features: np.ndarray, cell_size: tuple[float, float]) -> Ca
 
     def call() -> Inexact:
         target.unlink(missing_ok=True)
-        _run(words, folder)
+        run_command(words, folder)
         return Inexact(_read(target)[0])
 
     return Tuned({f"{version()}, from file to file; {CLOSE}": lambda _: call}, features.size)
@@ -86,7 +86,7 @@ def command_distance(features: np.ndarray, cell_size: tuple[float, float]) -> Ca
 
 def command_overlay(mu: np.ndarray, valid: np.ndarray, kind: str, side: int) -> Call | Missing:
     """gdal_calc of L files float32 that are NaN where missing, mu, valid [L, side * side]."""
-    command = _command("gdal_calc")
+    command = find_command("gdal_calc")
     if isinstance(command, Missing):
         return command
     names = ascii_uppercase[: len(mu)]
@@ -102,7 +102,7 @@ def command_sigmoids(
     fitted: Sequence[Membership], values: Sequence[np.ndarray], given: np.ndarray, side: int, out: Memberships
 ) -> Call | Missing:
     """gdal_calc of L files float32 that are NaN where missing, an expression and a band of the result each."""
-    command = _command("gdal_calc")
+    command = find_command("gdal_calc")
     if isinstance(command, Missing):
         return command
     formulas = [
@@ -136,7 +136,7 @@ def _calculation(
         words += [f"-{name}", str(source)]
 
     def call() -> np.ndarray:
-        _run(words, folder)
+        run_command(words, folder)
         return _read(target)
 
     return call
@@ -150,7 +150,7 @@ class Folder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-def _command(name: str) -> str | Missing:
+def find_command(name: str) -> str | Missing:
     """Path of a command under either of its names."""
     found = shutil.which(f"{name}.py") or shutil.which(name)
     return found or Missing(f"GDAL's commands are not installed: there is no {name} on PATH")
@@ -165,7 +165,7 @@ def version() -> str:
     return subprocess.run([teller, "--version"], capture_output=True, text=True, check=True).stdout.split(",")[0]
 
 
-def _run(words: Sequence[str], folder: Folder) -> None:
+def run_command(words: Sequence[str], folder: Folder) -> None:
     """Run a command; `folder` is named so that it lives as long as the call. Raises RuntimeError if it fails."""
     done = subprocess.run(words, cwd=folder.path, capture_output=True, text=True, check=False)
     if done.returncode:

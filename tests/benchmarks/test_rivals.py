@@ -14,7 +14,7 @@ from mpmjax.benchmarks.cases import CASES
 from mpmjax.ops.membership import Memberships
 
 SIDE = 64
-NAMES = ("membership", "overlay", "distance", "density", "label", "logratio", "decode", "encode")
+NAMES = ("membership", "overlay", "distance", "density", "label", "gridding", "logratio", "decode", "encode")
 """Not groups: from random starts a mixture need not find them all, and the report then says so."""
 
 
@@ -28,7 +28,7 @@ def test_each_rival_computes_the_same_or_says_why_not(name: str) -> None:
         assert not wrong, f"{name}, {case.variant}: {wrong}"
 
 
-@pytest.mark.parametrize("name", ["overlay", "distance", "density", "decode"])
+@pytest.mark.parametrize("name", ["overlay", "distance", "density", "gridding", "decode"])
 def test_a_rival_that_is_off_by_a_thousandth_computes_something_else(name: str) -> None:
     case = next(iter(CASES[name](np.random.default_rng(5), SIDE)))
 

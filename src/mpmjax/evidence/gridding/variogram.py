@@ -26,6 +26,8 @@ FEWEST_PAIRS = 10
 MOST = 4_000
 """Samples whose pairs are taken: 8 million; of more every n-th by their order, which is by place."""
 CHUNK = 256
+MOSTLY = 0.75
+"""Share of the nugget in the sill from which on a note is made: values without any order fit to 0.7 and more."""
 SMALLEST_NUGGET = 1e-4
 """Of the sill, of a fitted gaussian: without one its matrices are singular as soon as samples are close together."""
 
@@ -129,9 +131,9 @@ def _fit(lags: Lags, model: str) -> Fit:
 def _doubts(variogram: Variogram, lags: Lags, label: str) -> list[str]:
     """What should be known before such a fit is trusted."""
     nugget, sill, reach = variogram.nugget or 0.0, variogram.sill or 0.0, variogram.range or 0.0
-    if nugget > 0.95 * sill or reach < lags.distance[0]:
+    if nugget > MOSTLY * sill or reach < lags.distance[0]:
         doubt = (
-            "the fitted variogram is nearly all nugget: neighbouring samples are hardly more alike than distant ones, "
+            "the fitted variogram is mostly nugget: neighbouring samples are hardly more alike than distant ones, "
             "and the layer shows local means. Check the field and its units."
         )
         return [f"{label}: {doubt}"]
