@@ -8,12 +8,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
 from districts import CRS, LEFT, TOP, corner, digests, smooth, write_project, write_raster, write_vector
+from kinds import make_kinds
 
 pytestmark = pytest.mark.faults
 
@@ -68,12 +70,13 @@ def finish(project: Path, output: Path) -> float:
     return time.perf_counter() - began
 
 
-def test_killed_ten_times_the_bytes_are_the_same(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "district")
+@pytest.mark.parametrize(("make", "rasters"), [(make_project, 8), (make_kinds, 19)])
+def test_killed_ten_times_the_bytes_are_the_same(tmp_path: Path, make: Callable[[Path], Path], rasters: int) -> None:
+    project = make(tmp_path / "district")
     finish(project, tmp_path / "warm")  # Numba compiles once
     seconds = finish(project, tmp_path / "whole")
     expected = digests(tmp_path / "whole")
-    assert sum(name.endswith(".tif") for name in expected) == 8
+    assert sum(name.endswith(".tif") for name in expected) == rasters
     moments = random.Random(7)
     killed = 0
     left: set[int] = set()

@@ -26,7 +26,7 @@ from mpmjax.evidence.prepared.operands import band_sections, brightness, grid_so
 from mpmjax.evidence.prepared.stack import RASTERS
 from mpmjax.evidence.raster.scan import judge, scan
 from mpmjax.evidence.raster.source import RasterSource, inspect_raster, unreadable_blocks
-from mpmjax.evidence.remarks import sentences
+from mpmjax.evidence.remarks import gathered, sentences
 from mpmjax.evidence.sources import circular
 from mpmjax.evidence.valuetable import read_value_table
 from mpmjax.ops.backend import DEFAULT, require, survey
@@ -63,7 +63,7 @@ def check(project: Project) -> Findings:
     keys = dict.fromkeys([*(section.name for section in project.layers), *look.sections])
     rows = [look.rows[key] for key in keys if key in look.rows]
     look.found.lines = [*(aligned(rows) if rows else []), *look.found.lines, *_backends(look), *_plan(look, grid)]
-    look.found.warnings += [*look.notes, *sentences(look.remarks)]
+    look.found.warnings += [*gathered(look.notes), *sentences(look.remarks)]
     return look.found
 
 

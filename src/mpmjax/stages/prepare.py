@@ -23,6 +23,7 @@ from mpmjax.evidence.prepared.shelf import HERE, Shelf, grid_ingredients
 from mpmjax.evidence.prepared.stack import Stack, disk_needed, lay_stack, raster_sections
 from mpmjax.evidence.raster.scan import judge
 from mpmjax.evidence.raster.source import RasterSource
+from mpmjax.evidence.remarks import gathered
 from mpmjax.evidence.sources import SourceFiles, circular, require_unchanged, source_files
 from mpmjax.products import PRODUCTS
 from mpmjax.project import Project
@@ -83,7 +84,7 @@ def prepare(
     occurrences = _occurrences(shelf, grid, mask)
     notes += occurrences.notes if occurrences is not None else ()
     made = lay_stack(stack, say)
-    notes += [note for one in made.values() for note in one.notes]
+    notes += gathered([note for one in made.values() for note in one.notes])
     layers = [made[section.name] for section in project.layers]
     evidence = Evidence(
         grid=grid,

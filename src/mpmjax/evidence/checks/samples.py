@@ -9,6 +9,7 @@ from scipy.spatial import KDTree
 
 from mpmjax.evidence.geochemistry.field import Field
 from mpmjax.evidence.prepared.samples import read_layer_samples
+from mpmjax.evidence.remarks import doubts
 from mpmjax.evidence.samples.table import Samples
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
@@ -54,7 +55,7 @@ def look_at_samples(project: Project, section: LayerSection, field: Field, grid:
     line = f"layer {section.name!r}: {int(there.sum()):,} samples with a value of {section.field}"
     line += f", {spacing:,.0f} m apart in the median" if np.isfinite(spacing) else ""
     line += f"; below their detection limits {', '.join(below)}" if below else ""
-    told = [*found.notes, *_remarks(found.label, shares, spacing, grid)]
+    told = [*doubts(found.notes), *_remarks(found.label, shares, spacing, grid)]
     low, high = float(values[there].min()), float(values[there].max())
     return SamplesSeen(there.size, int(there.sum()), low, high, line, tuple(told))
 

@@ -15,6 +15,7 @@ from mpmjax.evidence.fields.derivatives import amplitude, tilt
 from mpmjax.evidence.fields.filters import Read, filtered, memory_needed, strips_of, upward, vertical
 from mpmjax.evidence.fields.gradient import horizontal_gradient
 from mpmjax.evidence.raster.source import RasterSource, cells_of_source, open_source, read_valid, unreadable_blocks
+from mpmjax.evidence.remarks import Fact
 from mpmjax.stream.layerfile import Write, write_layer
 from mpmjax.stream.prefetch import worker_count
 from mpmjax.stream.reopen import Reopening
@@ -76,8 +77,8 @@ def write_derivative(
 ) -> list[str]:
     """Write a derivative of a potential field as a float32 GeoTIFF on the source's own cells, NaN where it is missing.
 
-    The bytes of the file depend on the source, the range, the kind and the height only. Where the spectrum of the grid (about 16
-    bytes a cell) does not fit into `max_memory`, it is kept in a file beside `out` while it is needed.
+    The bytes of the file depend on the source, the range, the kind and the height only. Where the spectrum of the grid
+    (about 16 bytes a cell) does not fit into `max_memory`, it is kept in a file beside `out` while it is needed.
 
     Args:
         kind: one of KINDS.
@@ -205,9 +206,9 @@ def _horizontal(field: _Field, cells: CellSize, row: int, count: int) -> tuple[n
 def _notes(kind: str, height: float | None, label: str) -> list[str]:
     what = KINDS[kind] if height is None else f"{KINDS[kind]}, {height:g} m above the grid"
     if kind == "horizontal":
-        return [f"{label}: {what}, by differences; one-sided ones beside gaps and edges."]
+        return [Fact(f"{label}: {what}, by differences; one-sided ones beside gaps and edges.")]
     note = (
         f"{label}: {what}. Gaps and the margin were filled smoothly for the Fourier transform and are missing again; "
         f"cells less than {UNSURE} from an edge or a gap are kept and are less certain."
     )
-    return [note]
+    return [Fact(note)]

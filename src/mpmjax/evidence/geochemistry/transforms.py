@@ -6,6 +6,7 @@ import numpy as np
 from scipy import special, stats
 
 from mpmjax.errors import DataError
+from mpmjax.evidence.remarks import Fact
 
 
 def log(values: np.ndarray, label: str) -> tuple[np.ndarray, list[str]]:
@@ -36,7 +37,7 @@ def boxcox(values: np.ndarray, label: str) -> tuple[np.ndarray, float, list[str]
         )
     # The best lambda is the same for any unit; near 1, powers of large numbers stay finite.
     power = float(stats.boxcox_normmax(own / np.exp(np.log(own).mean()), method="mle"))
-    notes.append(f"{label}: Box-Cox with lambda = {power:.4g}, by the greatest likelihood.")
+    notes.append(Fact(f"{label}: Box-Cox with lambda = {power:.4g}, by the greatest likelihood."))
     return special.boxcox(positive, power), power, notes
 
 

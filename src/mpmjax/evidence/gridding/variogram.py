@@ -14,6 +14,7 @@ from scipy.optimize import least_squares
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.gridding.methods import MODELS, Variogram
+from mpmjax.evidence.remarks import Fact
 from mpmjax.reference.gridding import variogram as gamma
 
 LAGS = 15
@@ -105,7 +106,7 @@ def fit_variogram(
         f"{lags.distance[-1]:.0f} m apart: nugget {best.nugget:.4g}, sill {best.sill:.4g} (with the nugget), range "
         f"{best.range:.0f} m."
     )
-    return best, [note, *_doubts(best, lags, label)]
+    return best, [Fact(note), *_doubts(best, lags, label)]
 
 
 def _fit(lags: Lags, model: str) -> Fit:

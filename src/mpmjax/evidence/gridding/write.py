@@ -14,6 +14,7 @@ from mpmjax.errors import DataError, MemoryLimitError
 from mpmjax.evidence.gridding.methods import METHODS, Gridding, Variogram
 from mpmjax.evidence.gridding.usable import Usable, check_reach, usable_samples
 from mpmjax.evidence.gridding.variogram import fit_variogram
+from mpmjax.evidence.remarks import Fact
 from mpmjax.ops.gridding import (
     TILE,
     Cells,
@@ -100,7 +101,7 @@ def write_gridded(
         f"{support:.6g} m from the nearest one are missing ({how}); {100.0 * with_value / cells:.3g} % of the cells "
         "have a value."
     )
-    return [*notes, *more, summary]
+    return [*notes, *more, Fact(summary)]
 
 
 def _support(usable: Usable, gridding: Gridding, label: str) -> tuple[float, str]:

@@ -11,7 +11,6 @@ from mpmjax.evidence.layer import raster_layer
 from mpmjax.evidence.prepared.looks import plain_source, reading
 from mpmjax.evidence.prepared.raster import STRAIGHT, with_losses
 from mpmjax.evidence.prepared.shelf import (
-    HERE,
     Made,
     Recipe,
     Shelf,
@@ -19,6 +18,8 @@ from mpmjax.evidence.prepared.shelf import (
     file_record,
     grid_ingredients,
     loss_ingredients,
+    told_again,
+    told_record,
 )
 from mpmjax.evidence.raster.scan import RasterFacts
 from mpmjax.evidence.raster.source import RasterSource
@@ -60,7 +61,7 @@ def lay_derivative(shelf: Shelf, section: LayerSection, source: RasterSource, fa
             source, out, str(section.derivative), height=section.height, label=label,
             max_memory=stream.max_memory_bytes, on_error=stream.on_error, valid_range=section.valid_range,
         )  # fmt: skip
-        return {"dtype": "float32", "notes": [note.replace(str(path), HERE) for note in notes]}
+        return {"dtype": "float32", **told_record(notes, path)}
 
     own, seconds = shelf.timed(own_recipe(shelf, section), make)
     layer = at(_derived(section, source), own)
@@ -82,10 +83,10 @@ def lay_derivative(shelf: Shelf, section: LayerSection, source: RasterSource, fa
             "then": method,
         },
         "prepared": file_record(entry),
+        "facts": told_again(own.record["facts"], section.file),
     }
     known, losses = with_losses(about, source, facts.unreadable)
-    notes = tuple(note.replace(HERE, str(path)) for note in own.record["notes"])
-    return Made(layer, known, notes + losses, seconds)
+    return Made(layer, known, (*told_again(own.record["notes"], path), *losses), seconds)
 
 
 def _derived(section: LayerSection, source: RasterSource) -> Layer:

@@ -7,7 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from mpmjax.evidence.layer import derived_layer
-from mpmjax.evidence.prepared.shelf import HERE, Made, Recipe, Shelf, at, file_record, grid_ingredients, number
+from mpmjax.evidence.prepared.shelf import (
+    Made,
+    Recipe,
+    Shelf,
+    at,
+    file_record,
+    grid_ingredients,
+    number,
+    told_again,
+    told_record,
+)
 from mpmjax.evidence.vector.derive import derive
 from mpmjax.project_layers import LayerSection
 from mpmjax.project_membership import Category
@@ -38,8 +48,7 @@ def lay_features(shelf: Shelf, section: LayerSection, grid: Grid) -> Made:
 
     def make(out: Path) -> dict[str, Any]:
         derived = derive(section, path, grid, out, shelf.scratch)
-        notes = [note.replace(str(path), HERE) for note in derived.notes]
-        return {**asdict(derived), "notes": notes}
+        return {**asdict(derived), **told_record(derived.notes, path)}
 
     entry, seconds = shelf.timed(features_recipe(section, grid), make)
     record = entry.record
@@ -52,7 +61,7 @@ def lay_features(shelf: Shelf, section: LayerSection, grid: Grid) -> Made:
         "parameters": _given(section),
         "prepared": file_record(entry),
     }
-    return Made(layer, provenance, tuple(note.replace(HERE, str(path)) for note in record["notes"]), seconds)
+    return Made(layer, provenance, tuple(told_again(record["notes"], path)), seconds)
 
 
 def _given(section: LayerSection) -> dict[str, Any]:

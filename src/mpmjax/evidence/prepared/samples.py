@@ -13,7 +13,16 @@ from mpmjax.evidence.geochemistry.field import Field, compute_field
 from mpmjax.evidence.gridding.methods import Gridding, Variogram
 from mpmjax.evidence.gridding.write import write_gridded
 from mpmjax.evidence.layer import derived_layer
-from mpmjax.evidence.prepared.shelf import HERE, Made, Recipe, Shelf, at, file_record, grid_ingredients
+from mpmjax.evidence.prepared.shelf import (
+    Made,
+    Recipe,
+    Shelf,
+    at,
+    file_record,
+    grid_ingredients,
+    told_again,
+    told_record,
+)
 from mpmjax.evidence.samples.table import Samples, read_samples
 from mpmjax.project import Project
 from mpmjax.project_layers import LayerSection
@@ -95,8 +104,8 @@ def lay_samples(shelf: Shelf, section: LayerSection, field: Field, grid: Grid) -
         samples, there = found.samples, np.isfinite(found.values)
         x, y, values = samples.x[there], samples.y[there], found.values[there]
         more = write_gridded(x, y, values, grid, out, gridding, found.label, max_memory=memory)
-        told = [note.replace(str(path), HERE) for note in (*found.notes, *more)]
-        return {"dtype": "float32", "samples": int(there.sum()), "read": int(there.size), "notes": told}
+        told = told_record([*found.notes, *more], path)
+        return {"dtype": "float32", "samples": int(there.sum()), "read": int(there.size), **told}
 
     entry, seconds = shelf.timed(samples_recipe(shelf, section, grid), make)
     record = entry.record
@@ -112,9 +121,10 @@ def lay_samples(shelf: Shelf, section: LayerSection, field: Field, grid: Grid) -
             "gridding": _table(section).model_dump(mode="json", exclude_none=True),
         },
         "prepared": file_record(entry),
+        "facts": told_again(record["facts"], section.file),
     }
     layer = at(derived_layer(section, path), entry)
-    return Made(layer, provenance, tuple(note.replace(HERE, str(path)) for note in record["notes"]), seconds)
+    return Made(layer, provenance, tuple(told_again(record["notes"], path)), seconds)
 
 
 def _table(section: LayerSection) -> GriddingTable:

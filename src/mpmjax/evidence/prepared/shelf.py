@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mpmjax.evidence.remarks import doubts, facts
 from mpmjax.evidence.sources import SourceFiles, require_unchanged
 from mpmjax.project import Project
 from mpmjax.stream.cache import Cache, Entry, Ingredients, Record
@@ -123,6 +124,17 @@ def at(layer: Layer, entry: Entry, **changed: Any) -> Layer:
 def file_record(entry: Entry) -> dict[str, str]:
     """The file of an entry, for provenance."""
     return {"file": entry.path.name if entry.path else "", "sha256": entry.sha256}
+
+
+def told_record(notes: Sequence[str], path: Path) -> dict[str, list[str]]:
+    """Notes as the cache keeps them: what should be looked at, and the facts apart; the source by HERE."""
+    parts = {"notes": doubts(notes), "facts": facts(notes)}
+    return {name: [note.replace(str(path), HERE) for note in own] for name, own in parts.items()}
+
+
+def told_again(kept: Sequence[str], path: Path) -> list[str]:
+    """Notes that were kept, with the source where it lies now."""
+    return [note.replace(HERE, str(path)) for note in kept]
 
 
 def number(value: Any) -> float | None:
