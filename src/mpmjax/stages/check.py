@@ -86,9 +86,10 @@ def _raster_sections(look: Look) -> dict[str, LayerSection]:
     project = look.project
     found = {layer.name: layer for layer in project.layers if layer.form in RASTERS}
     found |= {item.name: input_section(item) for item in project.inputs}
-    for scene in project.scenes if look.formulas is not None else ():
+    bands = {} if look.formulas is None else look.formulas.bands
+    for scene in (scene for scene in project.scenes if scene.name in bands):
         with look.going_on():
-            places = places_of_bands(project, scene, look.formulas.bands[scene.name])
+            places = places_of_bands(project, scene, bands[scene.name])
             found |= band_sections(scene, places)
             told = [f"{band} = band {number} of {path}" for band, (path, number) in places.items()]
             look.found.lines.append(f"scene {scene.name!r}, {scene.sensor}: {', '.join(told)}")

@@ -59,13 +59,15 @@ class Formula:
         """Values of equal arrays of float64, NaN where missing; how many are for a reason of the expression's own, by
         reason; and where the scene's masks leave a cell."""
         if self.scene is None:
-            return *self.expression.evaluate_counted(arrays), np.True_
+            values, reasons = self.expression.evaluate_counted(arrays)
+            return values, reasons, np.ones((), bool)
         scene, quality = self.scene, quality_band(self.scene)
         bands = {name: values if name == quality else to_reflectance(values) for name, values in arrays.items()}
         masks = {"vegetation": scene.vegetation, "water": scene.water, "clouds": clouds_of(scene)}
         left = usable(bands, scene.sensor, **masks)
         shown = {name: np.where(left, values, np.nan) for name, values in bands.items()}
-        return *self.expression.evaluate_counted(shown), left
+        values, reasons = self.expression.evaluate_counted(shown)
+        return values, reasons, left
 
     def calibrated(self, name: str, layer: Layer) -> Layer:
         """An operand with the scale and offset that its scene states, if it states any and the band holds no codes."""
@@ -218,8 +220,6 @@ def _nothing(section: LayerSection, formula: Formula, counts: _Counts) -> str:
             f"the masks of its scene hide {counts.hidden:,} of {counts.cells:,} cells. Compare vegetation, water and "
             "clouds with what the bands hold."
         )
-    if counts.undefined:
-        return (
-            text + "it divides by 0, or takes a logarithm of what is not positive, everywhere. Change the expression."
-        )
+    if counts.reasons:
+        return f"{text}{undefined(counts.reasons)} Change the expression."
     return text + "nowhere does all that it is computed from hold a value. Compare extents and nodata."

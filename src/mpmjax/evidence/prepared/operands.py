@@ -132,15 +132,15 @@ def grid_sources(project: Project, sources: Mapping[str, RasterSource]) -> dict[
     """The rasters that the grid may be taken from, by key, in their order: the raster layers; without any the inputs
     and the bands of scenes, of a scene the finest first. What `like` names comes before all."""
     like = project.grid.like
-    own = [layer.name for layer in project.layers if layer.form in ("raster", "derivative")]
-    others = [] if own else [item.name for item in project.inputs]
+    own: list[str] = [layer.name for layer in project.layers if layer.form in ("raster", "derivative")]
+    others: list[str] = [] if own else [item.name for item in project.inputs]
     for scene in project.scenes:
         bands = [key for key in sources if key.startswith(band_key(scene.name, ""))]
         finest = sorted(bands, key=lambda key: abs(sources[key].transform.determinant))
         others += finest if not own or scene.name == like else []
     first = [key for key in others if like is not None and key.startswith(band_key(like, ""))]
     first += [item.name for item in project.inputs if item.name == like]
-    keys = dict.fromkeys([*first, *own, *([] if own else others)])
+    keys = [*first, *own, *([] if own else others)]
     return {key: sources[key] for key in keys if key in sources}
 
 
