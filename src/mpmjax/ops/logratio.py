@@ -17,9 +17,10 @@ from mpmjax.ops.cpu.numerics import as_bits, log2, log2_normal
 from mpmjax.reference.logratio import KINDS, checked
 
 _CLR, _ALR, _ILR = range(len(KINDS))  # clr, alr, ilr
-_BLOCK_VALUES = 1024  # 24 KiB of parts, logarithms and results; twice that takes 1.4 times as long
+_BLOCK_VALUES = 1024  # 24 KiB of parts, logarithms and results; twice that takes 1.3 times as long
 _ROWS_A_TASK = 16_384
 _LN2 = 0.6931471805599453
+_TINY = 2.2250738585072014e-308  # the least normal number
 _LEAST_NORMAL, _NORMAL_NUMBERS = np.uint64(1 << 52), np.uint64(0x7FE << 52)
 
 
@@ -83,18 +84,21 @@ def _logratio(parts, kind, denominator, deltas, count, out):
     rows = parts.size // count
     block = max(1, _BLOCK_VALUES // count)
     width = count if kind == _CLR else count - 1
-    logs = np.empty(block * count)
+    logs, sums = np.empty(block * count), np.empty(count)
     factors, shares = _pivots(count)
+    logs_of_deltas = np.log2(deltas)
     for start in range(0, rows, block):
         stop = min(start + block, rows)
-        own, target = logs[: (stop - start) * count], out[start * width : stop * width]
-        _take_logs(parts[start * count : stop * count], deltas, count, own)
+        given = parts[start * count : stop * count]
+        own, target = logs[: given.size], out[start * width : stop * width]
+        if not _take_logs(given, own):
+            _mend(given, deltas, logs_of_deltas, count, own)
         if kind == _CLR:
             _clr(own, count, target)
         elif kind == _ALR:
             _alr(own, count, denominator, target)
         else:
-            _ilr(own, count, factors, shares, target)
+            _ilr(own, count, factors, shares, sums, target)
 
 
 @compiled
@@ -109,56 +113,72 @@ def _pivots(count):
 
 
 @compiled
-def _take_logs(parts, deltas, count, logs):
-    """Logarithms of base 2, NaN in missing rows; only a block with zeros or worse is looked at row by row."""
+def _take_logs(parts, logs):
+    """Logarithms of base 2; False where a part is no plain number above 0, and logarithms are not to be trusted."""
     highest = np.uint64(0)
     for i in range(parts.size):
         logs[i] = log2_normal(parts[i])
         # Zeros, subnormals and what is negative, infinite or NaN all lie above the normal numbers in this order.
         place = np.uint64(as_bits(parts[i])) - _LEAST_NORMAL
         highest = place if place > highest else highest
-    if highest < _NORMAL_NUMBERS:
-        return
-    mended = np.empty(parts.size)
-    for row in range(parts.size // count):
-        _mend(parts[row * count : (row + 1) * count], deltas, mended[row * count : (row + 1) * count])
-    for i in range(parts.size):
-        logs[i] = log2(mended[i]) if mended[i] == mended[i] else np.nan
+    return highest < _NORMAL_NUMBERS
 
 
 @compiled
-def _mend(row, deltas, mended):
-    """The parts of a row with its zeros replaced, or NaN for all of them."""
-    usable, zeros, total, lost = True, 0, 0.0, 0.0
-    for j in range(row.size):
-        usable &= (row[j] >= 0.0) & (row[j] < np.inf)
-        total += row[j]
-        if row[j] == 0.0:
-            zeros += 1
-            lost += deltas[j] if deltas.size else 0.0
-    if not usable or (zeros > 0 and (deltas.size == 0 or not lost < total)):
-        mended[:] = np.nan
-        return
-    rest = 1.0 - lost / total if zeros else 1.0
-    for j in range(row.size):
-        mended[j] = deltas[j] if row[j] == 0.0 else row[j] * rest
+def _mend(parts, deltas, logs_of_deltas, count, logs):
+    """Put right the logarithms of rows with zeros, subnormals or worse: zeros replaced, missing rows NaN."""
+    lost = np.empty(count)
+    for row in range(parts.size // count):
+        own, target = parts[row * count : (row + 1) * count], logs[row * count : (row + 1) * count]
+        plain = zeros = 0
+        for j in range(count):
+            plain += 1 if (own[j] >= _TINY) & (own[j] < np.inf) else 0
+            zeros += 1 if own[j] == 0.0 else 0
+        if plain + zeros < count:  # rare: what is subnormal is right after this, everything else makes the row missing
+            usable = True
+            for j in range(count):
+                usable &= (own[j] >= 0.0) & (own[j] < np.inf)
+                target[j] = log2(own[j])
+            if not usable:
+                target[:] = np.nan
+                continue
+        if zeros == 0:
+            continue
+        if deltas.size == 0:
+            target[:] = np.nan
+            continue
+        for j in range(count):
+            delta = deltas[j]  # read in any case: a load under a condition is no vector instruction
+            lost[j] = delta if own[j] == 0.0 else 0.0
+        rest = 1.0 - _sum(lost) / _sum(own)
+        shift = log2(rest) if rest > 0.0 else np.nan
+        for j in range(count):
+            instead, measured = logs_of_deltas[j], target[j] + shift
+            target[j] = instead if own[j] == 0.0 else measured
+        if shift != shift:
+            target[:] = np.nan
+
+
+@compiled
+def _sum(values):
+    """The sum, by four sums side by side: one would wait for each addition."""
+    a = b = c = d = 0.0
+    whole = values.size - values.size % 4
+    for j in range(0, whole, 4):
+        a += values[j]
+        b += values[j + 1]
+        c += values[j + 2]
+        d += values[j + 3]
+    for j in range(whole, values.size):
+        a += values[j]
+    return (a + b) + (c + d)
 
 
 @compiled
 def _clr(logs, count, out):
     for row in range(logs.size // count):
         own, target = logs[row * count : (row + 1) * count], out[row * count : (row + 1) * count]
-        # Four sums side by side: one would wait for each addition.
-        a = b = c = d = 0.0
-        whole = count - count % 4
-        for j in range(0, whole, 4):
-            a += own[j]
-            b += own[j + 1]
-            c += own[j + 2]
-            d += own[j + 3]
-        for j in range(whole, count):
-            a += own[j]
-        mean = ((a + b) + (c + d)) / count
+        mean = _sum(own) / count
         for j in range(count):
             target[j] = (own[j] - mean) * _LN2
 
@@ -176,13 +196,15 @@ def _alr(logs, count, denominator, out):
 
 
 @compiled
-def _ilr(logs, count, factors, shares, out):
+def _ilr(logs, count, factors, shares, sums, out):
     width = count - 1
     for row in range(logs.size // count):
         own, target = logs[row * count : (row + 1) * count], out[row * width : (row + 1) * width]
-        after = own[width]
-        for j in range(width - 1, -1, -1):
-            target[j] = after
+        after = 0.0
+        for back in range(width):
+            # Unsigned, or every look-up asks whether its index counts from the end.
+            j = np.uint64(width - back)
             after += own[j]
+            sums[j] = after
         for j in range(width):
-            target[j] = (own[j] - target[j] * shares[j]) * factors[j]
+            target[j] = (own[j] - sums[j + 1] * shares[j]) * factors[j]

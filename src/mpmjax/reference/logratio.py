@@ -47,9 +47,7 @@ def logratio(parts: np.ndarray, kind: str, *, denominator: int = -1, deltas: np.
     deltas = checked(parts.shape, kind, denominator, deltas)
     logs = np.full(parts.shape, np.nan)
     for row, own in zip(parts, logs, strict=True):
-        mended = replaced(row, deltas)
-        if mended is not None:
-            own[:] = np.log(mended)
+        own[:] = logarithms(row, deltas)
     if kind == "clr":
         return logs - logs.mean(axis=1, keepdims=True)
     if kind == "alr":
@@ -61,15 +59,17 @@ def logratio(parts: np.ndarray, kind: str, *, denominator: int = -1, deltas: np.
     return np.stack(pivots, axis=1)
 
 
-def replaced(row: np.ndarray, deltas: np.ndarray | None) -> np.ndarray | None:
-    """The parts [D] of a row, all > 0 and finite, its zeros replaced; None where it is missing."""
+def logarithms(row: np.ndarray, deltas: np.ndarray | None) -> np.ndarray:
+    """Natural logarithms [D] of the parts of a row, its zeros replaced; NaN where it is missing."""
     zero = row == 0.0
     if not np.isfinite(row).all() or (row < 0.0).any() or (zero.any() and deltas is None):
-        return None
+        return np.full(row.size, np.nan)
+    logs = np.log(np.where(zero, 1.0, row))
     if deltas is None or not zero.any():
-        return row
+        return logs
     total, lost = row.sum(), deltas[zero].sum()
-    return np.where(zero, deltas, row * (1.0 - lost / total)) if lost < total else None
+    # Added to the logarithm, for a product of a subnormal part would be rounded to few digits.
+    return np.where(zero, np.log(deltas), logs + np.log1p(-lost / total)) if lost < total else np.full(row.size, np.nan)
 
 
 def checked(shape: tuple[int, ...], kind: str, denominator: int, deltas: np.ndarray | None) -> np.ndarray | None:

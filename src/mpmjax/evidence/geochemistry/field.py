@@ -176,9 +176,10 @@ def _called(text: str, kind: str, groups: list[tuple[str, ...]], barred: bool) -
     if len({*before, *after}) < len(before) + len(after):
         raise ValueError(f"{text!r}: a part is named twice")
     if kind in ("factor", "gmpi"):
-        if not re.fullmatch(r"[1-9]\d{0,5}", before[0]) or len(before) > 2:
+        first, *rest = before
+        if not re.fullmatch(r"[1-9]\d{0,5}", first) or len(rest) > 1:
             raise ValueError(f"{text!r}: write it like {_EXAMPLES[kind]}, the number of the factor first, from 1")
-        return Field(kind, before[1:], (), int(before[0]))
+        return Field(kind, tuple(rest), (), int(first))
     wanted = 2 if kind == "alr" else 1
     if (kind != "ilr" and len(before) != wanted) or (kind == "ilr" and not barred and len(before) != 1):
         raise ValueError(f"{text!r}: write it like {_EXAMPLES[kind]}")
