@@ -139,7 +139,7 @@ def one(folder: Path, size: Size) -> dict[str, Any]:
 
 
 def _peak_mib() -> float:
-    """The most memory that this process held. Not getrusage's: its maximum begins at that of who started the process."""
+    """The most memory that this process held. Not getrusage's, whose maximum begins at that of who started it."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return next(float(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 
