@@ -162,6 +162,9 @@ def _encoding(name: str, values: np.ndarray) -> Case:
         rivals={
             "GDAL's COG driver, deflate": partial(_cog, source, folder / "deflate.tif", "DEFLATE"),
             "GDAL's COG driver, zstd": partial(_cog, source, folder / "zstd.tif", "ZSTD"),
+            "GDAL's COG driver, zstd, with predictor and statistics": partial(
+                _cog, source, folder / "same.tif", "ZSTD", PREDICTOR="YES", STATISTICS="YES"
+            ),
         },
         rival_tolerance=0.0,
         clock_reference=False,
@@ -169,8 +172,8 @@ def _encoding(name: str, values: np.ndarray) -> Case:
     )
 
 
-def _cog(source: Path, target: Path, compression: str) -> Path:
-    rasterio.shutil.copy(source, target, driver="COG", COMPRESS=compression)
+def _cog(source: Path, target: Path, compression: str, **options: str) -> Path:
+    rasterio.shutil.copy(source, target, driver="COG", COMPRESS=compression, **options)
     return target
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mpmjax.autoencoder.network import Autoencoder, masked_loss
 
-REPEATS = 5
+REPEATS = 15
 MOST_BATCH = 512
 """Cells of a batch that is measured: larger ones train at the same rate a cell, within what is asked of an estimate."""
 
