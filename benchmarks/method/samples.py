@@ -19,6 +19,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def correlations(grids: Path, sampled: Path, district: Path) -> str:
 
 def _layer(output: Path, name: str) -> np.ndarray:
     """A layer of a run as it was laid on the grid, NaN where it is missing."""
-    files = sorted((output / "evidence").glob(f"{name}-*.tif"))
+    files = sorted((output / "evidence").glob(f"{name}.*.tif"))
     if len(files) != 1:
         raise FileNotFoundError(f"{output / 'evidence'}: {len(files)} rasters of layer {name}, one was expected")
     with rasterio.open(files[0]) as file:
@@ -165,7 +166,7 @@ def _row(what: str, record: dict[str, Any], grids: dict[str, Any] | None, alike:
 
 
 def _example(name: str) -> Path:
-    return Path(str(mpmjax.__file__)).parent / "examples" / f"{name}.toml"
+    return Path(str(resources.files("mpmjax.examples") / f"{name}.toml"))
 
 
 def _first_line() -> str:
