@@ -42,6 +42,9 @@ beyond is not known. On fields of random prisms, some of which the edge cuts: 20
 to five cells in, 2 % from ten on."""
 
 
+_ALONE = "A cell without a neighbour in its row or in its column has no gradient and is missing."
+
+
 @dataclass(frozen=True)
 class _Field:
     """A source that is read in rows: values in its units, NaN where it is missing."""
@@ -202,9 +205,9 @@ def _horizontal(field: _Field, cells: CellSize, row: int, count: int) -> tuple[n
 def _notes(kind: str, height: float | None, label: str) -> list[str]:
     what = KINDS[kind] if height is None else f"{KINDS[kind]}, {height:g} m above the grid"
     if kind == "horizontal":
-        return [f"{label}: {what}, by differences; one-sided ones beside gaps and edges."]
+        return [f"{label}: {what}, by differences; one-sided ones beside gaps and edges. {_ALONE}"]
     note = (
         f"{label}: {what}. Gaps and the margin were filled smoothly for the Fourier transform and are missing again; "
         f"cells less than {UNSURE} from an edge or a gap are kept and are less certain."
     )
-    return [note]
+    return [note if kind in ("vertical", "upward") else f"{note} {_ALONE}"]
