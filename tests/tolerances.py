@@ -129,6 +129,24 @@ LINEAR_IN_TRIANGLES = Tolerance(1e-6, 1e-6, "slivers of 1e-9 of their edges lose
 VARIOGRAM_FIT = Tolerance(0.0, 0.2, "20 realisations of 1,000 samples scatter by a tenth in sill and range")
 
 
+FIELD_INSIDE = Tolerance(
+    0.02, 0.0, "share of the range: the field goes on beyond the edge, and what is filled in there is a guess"
+)
+FIELD_GRADIENT = Tolerance(
+    0.02, 0.0, "share of the range: differences of second order beside gaps; bodies are four cells deep and deeper"
+)
+FIELD_UPWARD = Tolerance(0.02, 0.0, "share of the range: as FIELD_INSIDE, from as far away as the height and more")
+FIELD_LINEAR = Tolerance(1e-9, 0.0, "share of the range: float64 sums of the same filter, in another order")
+FIELD_CONTINUED_TWICE = Tolerance(
+    0.01, 0.0, "share of the range: the second time the margin is filled anew, from the smoothed field"
+)
+FIELD_OTHER_FFT = Tolerance(
+    0.02, 0.0, "share of the range: another library's filter, which has the same margin but fills it by its own rule"
+)
+FIELD_SLOPE_NUMERICALLY = Tolerance(1e-6, 1e-5, "central differences over a metre: 1e-6 of the derivative and rounding")
+METRES_OF_DEGREES = Tolerance(0.0, 2e-6, "chords of an arc for the arc, and the widest and narrowest of a row of cells")
+
+
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:
     """NaN at the same cells, everything else within the tolerance; says where it is worst."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
