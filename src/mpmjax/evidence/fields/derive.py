@@ -39,9 +39,9 @@ LEAST = 4
 
 UNSURE = 10
 """Cells from an edge or a gap within which a vertical derivative is less certain: what lies beyond is not known. On
-fields of random prisms, some of which the edge cuts, it is off by up to 8 to 26 % of its range in the cells at the
-edge, 3 to 7 % three to five cells in, 1 to 3 % from ten on (magnetic); 22 to 33, 10 to 13 and 6 to 7 % (gravity,
-whose long waves come from bodies farther away)."""
+fields of random prisms, some of which the edge cuts, it is off by up to 8 to 26 % of its range in cells at the edge,
+3 to 7 % three to five cells in, 1 to 3 % from ten on (magnetic); 22 to 33, 10 to 13 and 6 to 7 % (gravity, whose
+long waves come from bodies farther away)."""
 
 _ALONE = "A cell without a neighbour in its row or in its column has no gradient and is missing."
 
