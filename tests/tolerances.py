@@ -114,6 +114,11 @@ ROBUST_COVARIANCE = Tolerance(
 MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
 
 IDW = Tolerance(1e-12, 2e-7, "a mean with positive weights in float64, rounded to float32 (6e-8)")
+EXPRESSION_POWER = Tolerance(
+    1e-9,
+    1e-9,
+    "NumPy's powers of whole vectors and of single numbers differ by an ulp, which exp and differences enlarge",
+)
 KRIGING = Tolerance(
     1e-6,
     1e-6,
