@@ -59,7 +59,7 @@ def looked_at(file: Path) -> tuple[Work, Rates]:
     """Work and rates of a project whose layers are all rasters, as `mpmjax check` finds them."""
     project = load_project(file)
     sources = {
-        section.name: inspect_raster(project.path(section.source), section.name, band=section.band)
+        section.name: inspect_raster(project.path(section.file), section.name, band=section.band)
         for section in project.layers
     }
     grid = resolve_grid(project.grid, list(sources.values()), None)

@@ -1,4 +1,4 @@
-"""How well each index of a sensor ranks its mineral on a synthetic scene: measured from the files, as a user has them."""
+"""How well each index ranks its mineral on a synthetic scene: measured from the files, as a user has them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OF: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """Spearman's rank correlation of an index with the share of its mineral, masked and over all cells that have both."""
+    """Spearman's rank correlation of an index with the share of its mineral, over usable cells and over all."""
 
     sensor: str
     index: str
@@ -56,7 +56,7 @@ class Row:
 
 
 def read_scene(path: Path, sensor: str, *, declared: bool = True) -> dict[str, np.ndarray]:
-    """Canonical band -> reflectance or radiance; the quality band as it is. Not `declared`: without scale and offset."""
+    """Canonical band -> reflectance or radiance, or the stored numbers; the quality band as it is."""
     wanted = [*INDICES_BANDS[sensor], *mask_bands(sensor, VEGETATION, WATER, CLOUDS[sensor])]
     arrays = {}
     with rasterio.open(path) as file:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from districts import LEFT, TOP, corner, write_raster
-from kinds import INPUTS, LAYERS, SAMPLES, SCENE, make_kinds
+from districts import LEFT, TOP, corner, promise, write_raster
+from kinds import INPUTS, LAYERS, SAMPLES, SCENE, SHAPE, make_kinds
 from rasters import values_of
 from test_ingredients import OF_OTHER_FORMS
 
@@ -29,6 +29,9 @@ BASE: dict[str, Any] = {
     "inputs": INPUTS,
     "scenes": [SCENE | {"water": 0.5}],
 }
+RED = np.bincount(np.rint(900 + 150 * promise(SHAPE, 3)).astype(int).ravel()).argmax()
+"""The number that most cells of the scene's red band hold."""
+
 KRIGING = {"method": "kriging", "support": 3000.0}
 
 EDITS: list[tuple[str, int, dict[str, Any]]] = [
@@ -54,13 +57,13 @@ EDITS: list[tuple[str, int, dict[str, Any]]] = [
     ("samples", 0, {"level_by": None}),
     ("inputs", 0, {"band": 4}),
     ("inputs", 0, {"crs": "EPSG:2059"}),
-    ("inputs", 0, {"nodata": 900.0}),
+    ("inputs", 0, {"nodata": float(RED)}),
     ("inputs", 0, {"valid_range": [800.0, 1000.0]}),
-    ("inputs", 0, {"resampling": "nearest"}),
+    ("inputs", 1, {"resampling": "nearest"}),
     ("inputs", 1, {"source": "u.tif"}),
-    ("scenes", 0, {"sensor": "sentinel2", "bands": {"B04": 5}}),
+    ("scenes", 0, {"bands": {"B02": 3, "B04": 1}}),
     ("scenes", 0, {"crs": "EPSG:2059"}),
-    ("scenes", 0, {"nodata": 900.0}),
+    ("scenes", 0, {"nodata": float(RED)}),
     ("scenes", 0, {"offset": -0.01}),
     ("scenes", 0, {"offset": -0.01, "scale": 0.0002}),
     ("scenes", 0, {"vegetation": 0.2}),
@@ -70,8 +73,8 @@ EDITS: list[tuple[str, int, dict[str, Any]]] = [
 """(section, which, keys): None takes a key out."""
 
 MODELS = {"samples": SamplesSection, "inputs": InputSection, "scenes": SceneSection}
-NO_CELLS = {"name", "source", "layer"}
-"""Names of entries and files, and what only another file can hold."""
+NO_CELLS = {"name", "source", "layer", "sensor"}
+"""Names of entries and files, and what only other files can hold."""
 
 
 def write_more(folder: Path) -> None:

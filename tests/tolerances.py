@@ -114,6 +114,11 @@ ROBUST_COVARIANCE = Tolerance(
 MEAN_OF_FLOAT32 = Tolerance(1e-12, 1e-10, "a mean of float32 values summed in float64, in another order")
 
 IDW = Tolerance(1e-12, 2e-7, "a mean with positive weights in float64, rounded to float32 (6e-8)")
+EXPRESSION_POWER = Tolerance(
+    1e-9,
+    1e-9,
+    "NumPy's powers of whole vectors and of single numbers differ by an ulp, which exp and differences enlarge",
+)
 KRIGING = Tolerance(
     1e-6,
     1e-6,
@@ -127,6 +132,24 @@ NATURAL = Tolerance(
 )
 LINEAR_IN_TRIANGLES = Tolerance(1e-6, 1e-6, "slivers of 1e-9 of their edges lose nine of sixteen digits; then float32")
 VARIOGRAM_FIT = Tolerance(0.0, 0.2, "20 realisations of 1,000 samples scatter by a tenth in sill and range")
+
+
+FIELD_INSIDE = Tolerance(
+    0.02, 0.0, "share of the range: the field goes on beyond the edge, and what is filled in there is a guess"
+)
+FIELD_GRADIENT = Tolerance(
+    0.02, 0.0, "share of the range: differences of second order beside gaps; bodies are four cells deep and deeper"
+)
+FIELD_UPWARD = Tolerance(0.02, 0.0, "share of the range: as FIELD_INSIDE, from as far away as the height and more")
+FIELD_LINEAR = Tolerance(1e-9, 0.0, "share of the range: float64 sums of the same filter, in another order")
+FIELD_CONTINUED_TWICE = Tolerance(
+    0.01, 0.0, "share of the range: the second time the margin is filled anew, from the smoothed field"
+)
+FIELD_OTHER_FFT = Tolerance(
+    0.02, 0.0, "share of the range: another library's filter, which has the same margin but fills it by its own rule"
+)
+FIELD_SLOPE_NUMERICALLY = Tolerance(1e-6, 1e-5, "central differences over a metre: 1e-6 of the derivative and rounding")
+METRES_OF_DEGREES = Tolerance(0.0, 2e-6, "chords of an arc for the arc, and the widest and narrowest of a row of cells")
 
 
 def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: Tolerance) -> None:

@@ -142,7 +142,7 @@ def _bands(
 
 
 def _ground(window: Window, seed: int) -> dict[str, np.ndarray]:
-    """Shares of soil and minerals that sum to 1: lognormal weights, small bodies, so that no two go together by chance."""
+    """Shares of soil and minerals that sum to 1: lognormal weights, and bodies too small to coincide by chance."""
     weights = {
         name: _MINERAL * np.exp(_SPREAD * noise(window, seed, Noise(50 + k, 700.0, 3)).astype(np.float64))
         for k, name in enumerate(MINERALS)

@@ -99,6 +99,28 @@ def test_what_is_missing_never_bleeds_however_it_is_told(tmp_path: Path, way: st
         assert np.array_equal(there, np.isfinite(expected)), f"{how}: not missing at the same cells"
 
 
+@pytest.mark.parametrize("resampling", ["average", "bilinear", "nearest"])
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_cell_of_one_band_is_missing_whatever_other_bands_hold(
+    tmp_path: Path, resampling: str, declared: bool
+) -> None:
+    fine = make_grid(180, 600, cell=30.0)
+    values = rng().integers(1, 50, (2, *fine.shape)).astype(np.uint16)
+    missing = np.kron(rng().random(GRID.shape) < 0.1, np.ones((2, 2), bool))
+    values[0][missing] = 999
+    with rasterio.open(
+        tmp_path / "two.tif", "w", driver="GTiff", width=180, height=600, count=2, dtype="uint16", crs=UTM,
+        transform=fine.transform, nodata=999 if declared else None,
+    ) as file:  # fmt: skip
+        file.write(values)
+    stated = {} if declared else {"nodata": 999.0}
+    found = aligned(tmp_path / "two.tif", GRID, tmp_path / "s", resampling, **stated)
+    if resampling != "bilinear":
+        np.testing.assert_array_equal(np.isnan(found), missing[::2, ::2])
+    assert np.nanmax(found) < 50
+    assert not np.isnan(aligned(tmp_path / "two.tif", GRID, tmp_path / "s", resampling, band=2, **stated)).any()
+
+
 def test_valid_range_is_in_scaled_units_and_comes_before_mixing(tmp_path: Path) -> None:
     raw = np.full((60, 60), 400, np.int16)  # 400 * 0.1 + 2 = 42
     raw[10:14, 10:40] = 32000

@@ -1,4 +1,4 @@
-"""Indices against scenes whose minerals are known, and as formulas: what they name, and what leaves them as they are."""
+"""Indices against scenes whose minerals are known, and as formulas: what they name, and what changes them."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_known_codes_of_landsat() -> None:
         ("aster", SCL, "aster scenes come without a band of clouds. Take a cloudless scene"),
         ("sentinel2", QA, "SCL"),
         ("landsat8", Clouds("SCL", values=(3,)), "QA_PIXEL"),
-        ("sentinel2", Clouds("SCL"), "SCL is read by values, as in clouds = { band = \"SCL\", values = [3, 8, 9, 10] }"),
+        ("sentinel2", Clouds("SCL"), "as in clouds = { band = \"SCL\", values = [3, 8, 9, 10] }"),
         ("sentinel2", Clouds("SCL", bits=(3,)), "SCL is read by values"),
         ("sentinel2", Clouds("SCL", values=(3,), bits=(3,)), "SCL is read by values"),
         ("landsat8", Clouds("QA_PIXEL", values=(22280,)), "QA_PIXEL is read by bits"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pyproj
-from pyproj.crs import Ellipsoid
 
 from mpmjax.errors import DataError
 from mpmjax.evidence.raster.source import RasterSource
@@ -61,8 +61,9 @@ def _in_degrees(source: RasterSource, crs: pyproj.CRS, unit: float, label: str) 
     if ellipsoid is None:
         raise DataError(f"{label}: its CRS is in degrees of no ellipsoid. Warp the grid to a projected CRS first.")
     to_map = source.transform
-    edges = np.radians(np.array([to_map.f, to_map.f + source.height * to_map.e]) * np.degrees(unit))
-    across = abs(to_map.a) * unit * _parallel(ellipsoid, _latitudes(source) * unit)
+    edges = np.array([to_map.f, to_map.f + source.height * to_map.e]) * unit
+    axes = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
+    across = abs(to_map.a) * unit * _parallel(axes, _latitudes(source) * unit)
     if np.abs(edges).max() >= np.pi / 2 or across.max() > MOST_STRETCH * across.min():
         south, north = np.degrees(np.sort(edges))
         raise DataError(
@@ -70,7 +71,7 @@ def _in_degrees(source: RasterSource, crs: pyproj.CRS, unit: float, label: str) 
             f"{MOST_STRETCH:g} times and are no plane. Warp it to a projected CRS first (gdalwarp -t_srs EPSG:... -r "
             "cubic), or cut it to the area."
         )
-    down = abs(to_map.e) * unit * float(_meridian(ellipsoid, edges.mean()))
+    down = abs(to_map.e) * unit * (_meridian(axes, float(edges.mean())))
     note = (
         f"{label}: the grid is in degrees; its cells were taken as {down:,.0f} m high and, by latitude, "
         f"{across.min():,.0f} to {across.max():,.0f} m wide, and the Earth as flat under each row: good for bodies "
@@ -83,13 +84,13 @@ def _latitudes(source: RasterSource) -> np.ndarray:
     return source.transform.f + (np.arange(source.height) + 0.5) * source.transform.e
 
 
-def _parallel(ellipsoid: Ellipsoid, latitude: np.ndarray) -> np.ndarray:
-    """Radius of the parallel in metres at latitudes in radians (Snyder 1987, equation 4-20)."""
-    a, b = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
+def _parallel(axes: tuple[float, float], latitude: np.ndarray) -> np.ndarray:
+    """Radius of the parallel in metres at latitudes in radians (Snyder 1987, equation 4-21)."""
+    a, b = axes
     return a * a * np.cos(latitude) / np.hypot(a * np.cos(latitude), b * np.sin(latitude))
 
 
-def _meridian(ellipsoid: Ellipsoid, latitude: float) -> float:
-    """Radius of curvature of the meridian in metres at a latitude in radians (Snyder 1987, equation 4-18)."""
-    a, b = ellipsoid.semi_major_metre, ellipsoid.semi_minor_metre
-    return (a * b) ** 2 / np.hypot(a * np.cos(latitude), b * np.sin(latitude)) ** 3
+def _meridian(axes: tuple[float, float], latitude: float) -> float:
+    """Radius of curvature of the meridian in metres at a latitude in radians (Snyder 1987, equation 4-19)."""
+    a, b = axes
+    return (a * b) ** 2 / math.hypot(a * math.cos(latitude), b * math.sin(latitude)) ** 3

@@ -38,9 +38,12 @@ LEAST = 4
 """Rows and columns that a grid must have."""
 
 UNSURE = 10
-"""Cells from an edge or a gap within which a vertical derivative may be off by 5 % of its range and more: what lies
-beyond is not known. On fields of random prisms, some of which the edge cuts: 20 % in the cells at the edge, 6 % three
-to five cells in, 2 % from ten on."""
+"""Cells from an edge or a gap within which a vertical derivative is less certain: what lies beyond is not known. On
+fields of random prisms, some of which the edge cuts, it is off by up to 8 to 26 % of its range in cells at the edge,
+3 to 7 % three to five cells in, 1 to 3 % from ten on (magnetic); 22 to 33, 10 to 13 and 6 to 7 % (gravity, whose
+long waves come from bodies farther away)."""
+
+_ALONE = "A cell without a neighbour in its row or in its column has no gradient and is missing."
 
 
 @dataclass(frozen=True)
@@ -206,9 +209,9 @@ def _horizontal(field: _Field, cells: CellSize, row: int, count: int) -> tuple[n
 def _notes(kind: str, height: float | None, label: str) -> list[str]:
     what = KINDS[kind] if height is None else f"{KINDS[kind]}, {height:g} m above the grid"
     if kind == "horizontal":
-        return [Fact(f"{label}: {what}, by differences; one-sided ones beside gaps and edges.")]
+        return [Fact(f"{label}: {what}, by differences; one-sided ones beside gaps and edges. {_ALONE}")]
     note = (
         f"{label}: {what}. Gaps and the margin were filled smoothly for the Fourier transform and are missing again; "
         f"cells less than {UNSURE} from an edge or a gap are kept and are less certain."
     )
-    return [Fact(note)]
+    return [Fact(note if kind in ("vertical", "upward") else f"{note} {_ALONE}")]

@@ -67,11 +67,11 @@ def filtered(
     height, width = surface.shape
     with Spectrum((height, width // 2 + 1), folder) as spectrum:
         for row, count in strips_of(height):
-            spectrum.put_rows(row, fft.rfft(surface.rows(row, count), axis=1, workers=workers))
+            spectrum.put_rows(row, np.asarray(fft.rfft(surface.rows(row, count), axis=1, workers=workers)))
         del surface
-        _filter_columns(spectrum, width, _round(across, height), down, response, workers)
+        _filter_columns(spectrum, width, _with_margin(across, height), down, response, workers)
         for row, count in strips_of(shape[0]):
-            found = fft.irfft(spectrum.rows(row, count), width, axis=1, workers=workers)[:, : shape[1]]
+            found = np.asarray(fft.irfft(spectrum.rows(row, count), width, axis=1, workers=workers))[:, : shape[1]]
             yield row, found + trend.rows(row, count) if keep_trend else found
 
 
@@ -85,10 +85,10 @@ def memory_needed(shape: tuple[int, int], *, in_file: bool) -> int:
 
 
 _FIXED = 8 << 20
-_IN_STRIPS = 16
+_IN_STRIPS = 6
 """Arrays of float64 at a time: a strip with its halo, and its cells that are smoothed, which may be all of them."""
 _IN_COLUMNS = 6
-_IN_LEVELS = 6.0
+_IN_LEVELS = 5.0
 """Bytes a cell: means and shares at half the length and below, twice while they are made."""
 
 
@@ -97,8 +97,8 @@ def strips_of(height: int) -> list[tuple[int, int]]:
     return [(row, min(STRIP, height - row)) for row in range(0, height, STRIP)]
 
 
-def _round(across: np.ndarray, height: int) -> np.ndarray:
-    """Widths of cells for the padded rows: one half of the margin continues the last row, the other leads to the first."""
+def _with_margin(across: np.ndarray, height: int) -> np.ndarray:
+    """Widths of cells for the padded rows: half of the margin continues the last row, half leads to the first."""
     margin = np.where(np.arange(height - len(across)) < (height - len(across)) / 2, across[-1], across[0])
     return np.concatenate((across, margin))
 

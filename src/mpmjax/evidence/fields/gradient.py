@@ -33,8 +33,8 @@ def _difference(values: np.ndarray, axis: int) -> np.ndarray:
     # From the best stencil to the worst: each takes the cells that are left.
     for worse in (
         lambda: (after - before) / 2.0,
-        lambda: (4.0 * after - 3.0 * values - after2) / 2.0,
-        lambda: (3.0 * values - 4.0 * before + before2) / 2.0,
+        lambda: (4.0 * (after - values) - (after2 - values)) / 2.0,
+        lambda: (4.0 * (values - before) - (values - before2)) / 2.0,
         lambda: after - values,
         lambda: values - before,
     ):

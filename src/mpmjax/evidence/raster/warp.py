@@ -162,6 +162,8 @@ def _strip(
                 # Which part of the source is needed is told by places all over the piece: along its edge is not enough
                 # where the map is cut.
                 SAMPLE_GRID="YES",
+                # A cell of one band is missing whatever the file's other bands hold there.
+                UNIFIED_SRC_NODATA="NO",
             ) as warped:
                 warped.read(source.band, window=window_of(replace(piece, row=0, col=0)), out=found)
         except RasterioError as error:

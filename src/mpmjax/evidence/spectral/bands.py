@@ -61,7 +61,7 @@ def canonical_band(sensor: str, name: str) -> str:
     bands, found = sensor_bands(sensor), _read(sensor, name)
     if found is None:
         what = f"{sensor} has no band {name!r:.60}"
-        raise SceneError(f"{what}; {nearest(name, [*bands, *COMMON[sensor]])}")
+        raise SceneError(f"{what}; {nearest(name, [*bands, *_words(sensor)])}")
     return found
 
 
@@ -129,10 +129,15 @@ def scene_expression(sensor: str, text: str) -> Expression:
     loose = parse(text)
     canonical = {name: _read(sensor, name) for name in loose.names}
     if None in canonical.values():
-        known = [*bands, *COMMON[sensor], *(name for name, band in canonical.items() if band is not None)]
+        known = [*bands, *_words(sensor), *(name for name, band in canonical.items() if band is not None)]
         parse(text, known)  # points at the unknown one
         raise ExpressionError("names no band of the sensor", text, 0)
     return loose.renamed({name: band for name, band in canonical.items() if band is not None})
+
+
+def _words(sensor: str) -> list[str]:
+    """Common names that messages offer; a quality band has its own."""
+    return [common for common, band in COMMON[sensor].items() if band.startswith("B")]
 
 
 def _read(sensor: str, text: str) -> str | None:
@@ -145,9 +150,7 @@ def _read(sensor: str, text: str) -> str | None:
 
 
 def _numbered(sensor: str, number: int, letter: str) -> str | None:
-    if sensor == "landsat8":
-        name = f"B{number}{letter.upper()}"
-    elif letter:
+    if sensor == "landsat8" or letter:
         name = f"B{number}{letter.upper()}"
     else:
         name = "B3N" if (sensor, number) == ("aster", 3) else f"B{number:02d}"
@@ -175,7 +178,7 @@ def _counts_only(descriptions: Sequence[str | None]) -> bool:
 
 
 def _not_found(sensor: str, name: str, descriptions: Sequence[str | None], label: str) -> str:
-    also = [common for common, band in COMMON[sensor].items() if band == name]
+    also = [common for common in _words(sensor) if COMMON[sensor][common] == name]
     called = f"{name} ({also[0]})" if also else name
     shown = ", ".join(f"{i} {text!r:.40}" for i, text in enumerate(descriptions[:_SHOWN], start=1) if text)
     listed = f"the bands are {shown}" if shown else f"none of its {len(descriptions)} bands has a description"

@@ -16,7 +16,7 @@ MANUAL = "Kalinowski and Oliver (2004), ASTER Mineral Index Processing Manual, G
 NINOMIYA_SWIR = "Ninomiya (2004), Lithologic mapping with multispectral ASTER TIR and SWIR data, Proc. SPIE 5234"
 NINOMIYA_TIR = "Ninomiya, Fu and Cudahy (2005), Remote Sensing of Environment 99, 127-139"
 CONTINUITY = "van der Werff and van der Meer (2016), Remote Sensing 8(11), 883"
-SEGAL = "Segal (1982), 2nd Thematic Conference on Remote Sensing for Exploration Geology, Fort Worth"
+SEGAL = "Segal (1982), 2nd Thematic Conference on Remote Sensing for Exploratory Geology, Fort Worth, 949-951"
 SABINS = "Sabins (1999), Ore Geology Reviews 14, 157-183"
 
 _GAP = "no data since April 2008, when the short-wave infrared failed; crosstalk of band 4 must have been corrected"

@@ -24,8 +24,8 @@ WATER: Mapping[str, tuple[str, str]] = {
 }
 """MNDWI = (green - short-wave infrared) / (green + short-wave infrared), Xu (2006); water lies above 0.
 
-For aster NDWI in its place, with the near infrared, McFeeters (1996), water above 0 too: the short-wave infrared of ASTER
-has given no data since April 2008, and has another cell size than green; NDVI and NDWI need its first detector only.
+For aster NDWI in its place, with the near infrared, McFeeters (1996), water above 0 too: the short-wave infrared of
+ASTER has given no data since April 2008, and has other cells than green; NDVI and NDWI need its first detector only.
 """
 
 QUALITY: Mapping[str, str] = {"sentinel2": "SCL", "landsat8": "QA_PIXEL"}
@@ -108,8 +108,10 @@ def usable(
 def normalised_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """(one - other) / (one + other), float64; NaN where either is missing or they do not sum to more than 0."""
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    total = one + other
-    return np.divide(one - other, total, out=np.full(total.shape, np.nan), where=total > 0)
+    with np.errstate(invalid="ignore"):
+        total, difference = one + other, one - other
+        judged = np.isfinite(difference) & (total > 0)
+    return np.divide(difference, total, out=np.full(total.shape, np.nan), where=judged)
 
 
 def _quality_band(sensor: str, clouds: Clouds) -> str:
