@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.warp import transform as reproject
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import mpmjax
 from mpmjax.stream.reader import gdal_environment
@@ -96,7 +96,7 @@ def write_survey(district: Path, folder: Path, survey: Survey) -> Path:
     x, y = _places(district / "study_area.tif", survey.samples, rng)
     again = rng.choice(len(x), round(REPEATED * len(x)), replace=False)
     x, y = np.concatenate((x, x[again])), np.concatenate((y, y[again]))
-    lon, lat = reproject("EPSG:32650", "EPSG:4326", x, y)
+    lon, lat = reproject("EPSG:32650", "EPSG:4326", x, y)[:2]
     columns = [_analysed(district / f"Idw_{name}.tif", x, y, survey.limit, name, rng) for name in ELEMENTS]
     with (folder / TABLE).open("w", encoding="utf-8", newline="") as file:
         out = csv.writer(file)
@@ -130,7 +130,7 @@ def _layer(output: Path, name: str) -> np.ndarray:
 
 def _spearman(one: np.ndarray, other: np.ndarray, inside: np.ndarray) -> float:
     both = inside & np.isfinite(one) & np.isfinite(other)
-    return float(spearmanr(one[both], other[both]).statistic)
+    return float(np.corrcoef(rankdata(one[both]), rankdata(other[both]))[0, 1])
 
 
 def _places(mask: Path, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
