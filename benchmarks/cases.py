@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases
+from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases, training_cases
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -26,7 +26,8 @@ CASES: dict[str, Builder] = {
     "encode": file_cases.encode,
     "lstm": network_cases.lstm,
     "scorer": scorer_cases.scorer,
+    "train": training_cases.train,
 }
 
-SEVERAL_CORES = ("lstm", "scorer")
+SEVERAL_CORES = ("lstm", "scorer", "train")
 """Those that can be timed on more than one core."""
