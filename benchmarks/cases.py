@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from . import file_cases, fuzzy_cases, group_cases, network_cases, raster_cases, scorer_cases, training_cases
+from . import (
+    file_cases,
+    fuzzy_cases,
+    group_cases,
+    network_cases,
+    raster_cases,
+    scorer_cases,
+    sweep_cases,
+    training_cases,
+)
 from .gate import Case
 
 Builder = Callable[[np.random.Generator, int], Iterable[Case]]
@@ -26,6 +35,7 @@ CASES: dict[str, Builder] = {
     "encode": file_cases.encode,
     "lstm": network_cases.lstm,
     "scorer": scorer_cases.scorer,
+    "sweep": sweep_cases.sweep,
     "train": training_cases.train,
 }
 

@@ -2,7 +2,7 @@
 
 What is timed is `train_ensemble` as it is called, with its looks at the cells held out, on a made-up sample of complete
 cells. Everybody starts from the same parameters and takes the same batches, so that the gate can compare the weights
-after all steps, with those of a loop in float64 (training_numpy.py). Rivals get the batches beforehand, ours draws them.
+after all steps, with those of a loop in float64 (training_numpy.py). Rivals are given the batches, ours draws them.
 
 Layer dropout is off: nn.LSTM and flax's cell cannot carry a state over a hidden layer. Ours draws its masks none the
 less.

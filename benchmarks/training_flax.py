@@ -70,7 +70,7 @@ def weights(model: Autoencoder) -> Weights:
 
 
 def member(mu: np.ndarray, start: Weights, draws: Draws, config: TrainingConfig) -> Callable[[], Weights]:
-    """A call that trains one member of mu [n, L], from the same start each time; it gives the weights of its best look."""
+    """A call that trains one member of mu [n, L] from the same start each time, and gives the weights of its best."""
     graph, first, rest = nnx.split(Autoencoder(start), nnx.Param, ...)  # the rest: random states, unused
     x, order, held_out = jnp.asarray(mu), jnp.asarray(draws.order), jnp.asarray(mu[draws.held_out])
     batches, optimiser = jnp.asarray(draws.batches), config.optimiser

@@ -107,7 +107,7 @@ def once(
 def member(
     torch: ModuleType, mu: np.ndarray, start: Weights, draws: Draws, config: TrainingConfig, loss: Loss
 ) -> Callable[[], Weights]:
-    """A call that trains one member of mu [n, L], from the same start each time; it gives the weights of its best look."""
+    """A call that trains one member of mu [n, L] from the same start each time, and gives the weights of its best."""
     x, model, judge = torch.from_numpy(mu), autoencoder(torch, start), loss_of(torch)
     first = {name: values.clone() for name, values in model.state_dict().items()}
     order, batches, rows = (torch.from_numpy(np.asarray(column).astype(np.int64)) for column in draws)
