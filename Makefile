@@ -16,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-page bench-diff bench-training bench-gpu wheel clean
+.PHONY: help demo test test-slow test-faults test-gpu sanitize kernels check fix bench bench-page bench-diff bench-gpu wheel clean
 
 help: ## show this list
 	@echo "usage: make TARGET [VENV=dir] [PYTHON=python3.12] [ARGS='...']"
@@ -69,9 +69,6 @@ bench-page: $(VENV)/.installed-core ## the newest result of each row as one HTML
 bench-diff: $(VENV)/.installed-bench ## time the files as they are and BASE=commit in turns (ARGS as --case NAME, --size SIDE)
 	@test -n "$(BASE)" || { echo "which commit? make bench-diff BASE=main" >&2; exit 2; }
 	$(BIN)/python -m mpmjax.benchmarks.diff "$(BASE)" $(ARGS)
-
-bench-training: $(VENV)/.installed-bench ## time the training of the ensemble (ARGS go to mpmjax.benchmarks.training)
-	$(BIN)/python -m mpmjax.benchmarks.training $(ARGS)
 
 bench-gpu: $(VENV)/.installed-bench-gpu ## gate, time and report the CUDA forms
 	$(BIN)/python -m mpmjax.benchmarks.run --backend cuda $(ARGS)

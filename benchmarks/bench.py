@@ -7,7 +7,7 @@ Everything is measured in processes of their own and appended to DIR/results.jso
 quick   the hot loops against NumPy on a small raster, the network on one and on all cores, one whole run: under three
         minutes, for the score card of a machine
 default every case against every rival that is installed, and the whole run: about twenty minutes
-full    that, training, larger whole runs in other codecs, and how time and memory grow: two hours
+full    that, larger whole runs in other codecs, and how time and memory grow: two hours
 
 Exit status: 0 all was timed, 1 a gate was red or a part failed, as it said, 2 nothing could be measured, above 128 a
 part was ended by a signal.
@@ -89,7 +89,7 @@ def _commands(rows: Path, options: argparse.Namespace) -> list[list[str]]:
     single = _cases([name for name in CASES if name not in SEVERAL_CORES])
     found = [["run", *single, *append], ["run", *networks, *several, *append]]
     if options.full:
-        found += [["training", *several, *append], ["streaming", "overlap"], ["growth"]]
+        found += [["streaming", "overlap"], ["growth"]]
         files = ("--dtypes", "int16", "float32", "--codecs", "deflate", "zstd", "lerc")
         found.append(["whole", "--sides", "4096", *files])
         found.append(["whole", "--sides", "16384"])
@@ -154,7 +154,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="mpmjax bench", description="Gate, time and report this machine.")
     extent = parser.add_mutually_exclusive_group()
     extent.add_argument("--quick", action="store_true", help="the score card, under three minutes")
-    extent.add_argument("--full", action="store_true", help="training, growth and large runs besides: hours")
+    extent.add_argument("--full", action="store_true", help="growth and large runs besides: hours")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, default=Path("mpmjax-bench"), help="folder of the results")
     parser.add_argument("--side", type=int, default=2048, help="of the district of the whole run, in cells (2048)")

@@ -19,6 +19,8 @@ from . import (
     network_cases,
     raster_cases,
     scorer_cases,
+    sweep_cases,
+    training_cases,
 )
 from .gate import Case
 
@@ -37,7 +39,9 @@ CASES: dict[str, Builder] = {
     "encode": file_cases.encode,
     "lstm": network_cases.lstm,
     "scorer": scorer_cases.scorer,
+    "sweep": sweep_cases.sweep,
+    "train": training_cases.train,
 }
 
-SEVERAL_CORES = ("lstm", "scorer")
+SEVERAL_CORES = ("lstm", "scorer", "train")
 """Those that can be timed on more than one core."""

@@ -120,11 +120,12 @@ def in_jax(
 
 
 def reference(mu: np.ndarray, valid: np.ndarray, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The definition's z and e, float64, in the op's shapes."""
+    """The definition's z and e of all members, float64, in the op's shapes."""
     x = np.moveaxis(mu, -1, 0).astype(np.float64)
-    z, x_hat = definition.reconstruct(x, valid.T, arrays, 0)
     first = x if x.ndim == 2 else x[:, :, 0]
-    return {"z": z.T[None], "e": np.where(valid.T, first - x_hat, 0.0).T[None]}
+    found = [definition.reconstruct(x, valid.T, arrays, member) for member in range(len(arrays["order"]))]
+    residuals = [np.where(valid.T, first - x_hat, 0.0).T for _, x_hat in found]
+    return {"z": np.stack([z.T for z, _ in found]), "e": np.stack(residuals)}
 
 
 def judge(got: Output, wanted: Mapping[str, np.ndarray]) -> Verdict:

@@ -18,6 +18,7 @@ from .ways import Call, Tuned, cores_here, parts, side_by_side
 
 CHUNKS = (256, 512, 1024, 2048, 4096, 8192, 16_384)
 """Cells a chunk that are tried."""
+FEW_CHUNKS = (512, 2048)
 NUMPY_CHUNKS = (4096,)
 """The best of those when they were compared; rivals of other runs are measured by it too."""
 FLAX_CHUNKS = (512, 1024, 2048, 4096)
@@ -40,45 +41,60 @@ class Library(NamedTuple):
 
 def rivals(mu: np.ndarray, valid: np.ndarray, w: Weights) -> dict[str, Call | Missing]:
     """The other implementations of z and e of complete cells; mu [L, F, n], valid [L, n]."""
-    blas = ThreadpoolController()
-
-    def tuned(library: Library, chunks: Sequence[int], said: str = "") -> Tuned:
-        return Tuned(dict(ways(mu, valid, library, chunks, said)), valid.shape[1])
-
-    def of_torch(dtype: str) -> Call | Missing:
-        def build(torch: ModuleType) -> Call:
-            network = torch_network(torch, w, dtype)
-            return tuned(Library(lambda _chunk, _threads: network, torch.set_num_threads, "torch threads"), CHUNKS)
-
-        return with_library("torch", "torch", build)
-
-    def of_onnx(onnx: ModuleType) -> Call | Missing:
-        def build(runtime: ModuleType) -> Call:
-            sessions = {threads: onnx_network(onnx, runtime, w, threads) for threads in {1, cores_here()}}
-            return tuned(Library(lambda _chunk, threads: sessions[threads], _nothing, "intra_op threads"), CHUNKS)
-
-        return with_library("onnxruntime", "onnxruntime", build)
-
-    def in_flax() -> Call:
-        every = {}
-        for unroll in (1, len(w["order"])):
-            library = Library(
-                lambda chunk, _threads, unroll=unroll: flax_network(w, chunk, unroll), _nothing, "XLA threads"
-            )
-            every |= dict(ways(mu, valid, library, FLAX_CHUNKS, f", unroll {unroll}"))
-        return Tuned(every, valid.shape[1])
-
-    numpy = numpy_network(w)
-    limit = partial(blas.limit, user_api="blas")
     return {
-        "NumPy float32, chunks": tuned(
-            Library(lambda _chunk, _threads: numpy, lambda count: limit(limits=count), "BLAS threads"), NUMPY_CHUNKS
-        ),
-        "torch.nn.LSTM float32": of_torch("float32"),
-        "torch.nn.LSTM bfloat16": of_torch("bfloat16"),
-        "ONNX Runtime": with_library("onnx", "onnx", of_onnx),
-        "flax nnx.RNN": in_flax(),
+        "NumPy float32, chunks": _in_numpy(mu, valid, w),
+        "torch.nn.LSTM float32": _in_torch(mu, valid, w, "float32", CHUNKS),
+        "torch.nn.LSTM bfloat16": _in_torch(mu, valid, w, "bfloat16", CHUNKS),
+        "ONNX Runtime": _in_onnx(mu, valid, w, CHUNKS),
+        "flax nnx.RNN": _in_flax(mu, valid, w),
     }
+
+
+def quickest(mu: np.ndarray, valid: np.ndarray, w: Weights) -> dict[str, Call | Missing]:
+    """Those that need no compiling for each size, with fewer sizes of chunks."""
+    return {
+        "NumPy float32, chunks": _in_numpy(mu, valid, w),
+        "torch.nn.LSTM float32": _in_torch(mu, valid, w, "float32", FEW_CHUNKS),
+        "ONNX Runtime": _in_onnx(mu, valid, w, FEW_CHUNKS),
+    }
+
+
+def _tuned(mu: np.ndarray, valid: np.ndarray, library: Library, chunks: Sequence[int]) -> Tuned:
+    return Tuned(dict(ways(mu, valid, library, chunks)), valid.shape[1])
+
+
+def _in_numpy(mu: np.ndarray, valid: np.ndarray, w: Weights) -> Call:
+    numpy, limit = numpy_network(w), partial(ThreadpoolController().limit, user_api="blas")
+    library = Library(lambda _chunk, _threads: numpy, lambda count: limit(limits=count), "BLAS threads")
+    return _tuned(mu, valid, library, NUMPY_CHUNKS)
+
+
+def _in_torch(mu: np.ndarray, valid: np.ndarray, w: Weights, dtype: str, chunks: Sequence[int]) -> Call | Missing:
+    def build(torch: ModuleType) -> Call:
+        network = torch_network(torch, w, dtype)
+        library = Library(lambda _chunk, _threads: network, torch.set_num_threads, "torch threads")
+        return _tuned(mu, valid, library, chunks)
+
+    return with_library("torch", "torch", build)
+
+
+def _in_onnx(mu: np.ndarray, valid: np.ndarray, w: Weights, chunks: Sequence[int]) -> Call | Missing:
+    def build(onnx: ModuleType, runtime: ModuleType) -> Call:
+        sessions = {threads: onnx_network(onnx, runtime, w, threads) for threads in {1, cores_here()}}
+        library = Library(lambda _chunk, threads: sessions[threads], _nothing, "intra_op threads")
+        return _tuned(mu, valid, library, chunks)
+
+    return with_library("onnx", "onnx", lambda onnx: with_library("onnxruntime", "onnxruntime", partial(build, onnx)))
+
+
+def _in_flax(mu: np.ndarray, valid: np.ndarray, w: Weights) -> Call:
+    every = {}
+    for unroll in (1, len(w["order"])):
+        library = Library(
+            lambda chunk, _threads, unroll=unroll: flax_network(w, chunk, unroll), _nothing, "XLA threads"
+        )
+        every |= dict(ways(mu, valid, library, FLAX_CHUNKS, f", unroll {unroll}"))
+    return Tuned(every, valid.shape[1])
 
 
 def ways(

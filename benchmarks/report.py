@@ -89,6 +89,7 @@ def markdown(results: Sequence[Result], machine: Machine, refused: Sequence[Refu
         "",
         *_summary(results, refused),
         *(["", *_details(results)] if results else []),
+        *_compiling(results),
     ]
     return "\n".join([*lines, *_settings(results)])
 
@@ -148,6 +149,16 @@ def _details(results: Sequence[Result]) -> list[str]:
         if not item.times_faster:
             lines.append(f"{head}| nobody | | |")
     return lines
+
+
+def _compiling(results: Sequence[Result]) -> list[str]:
+    """A row for each rival that was compiled."""
+    rows = [
+        f"| {item.case} | {item.variant}, {item.side}² | {name} | {seconds:.1f} s |"
+        for item in results
+        for name, seconds in item.compiling.items()
+    ]
+    return ["", "| op | input | compiled before the clock | in |", "|---|---|---|---|", *rows] if rows else []
 
 
 def _settings(results: Sequence[Result]) -> list[str]:

@@ -57,6 +57,7 @@ class Result:
         coarser: rivals that compute in fewer digits than the case asks for: shown, never the best rival.
         runs: how often the row was timed because it was wide (noise.py); the narrowest run is the one kept.
         wide: true if that one is wide still.
+        compiling: seconds that a rival took to compile before the clock, by rival.
     """
 
     case: str
@@ -83,6 +84,7 @@ class Result:
     coarser: tuple[str, ...] = ()
     runs: int = 1
     wide: bool = False
+    compiling: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rate(self) -> float:

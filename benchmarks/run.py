@@ -27,11 +27,14 @@ from mpmjax.ops import cuda
 
 from . import cases, clock, cuda_cases, device, gate, machine, noise, report
 from .rows import COPY, REFERENCE, Refused, Result
-from .ways import Tuned, a_process_each
+from .ways import Compiled, Tuned, a_process_each
 
 RESULTS = Path(__file__).parent / "results"
 GATE_SIDE = 157
 """Rows and columns of the input that is judged first: a prime, so that no block size divides it."""
+
+FOUND_DONE = 0.1
+"""Seconds of compiling up to which somebody had compiled the same before."""
 
 CLOCKS: dict[str, Callable[[], float]] = {"wall": time.perf_counter, "processor": time.process_time}
 """Those of the host. That of the processor counts all threads of this process and nobody else's."""
@@ -171,13 +174,22 @@ def _run_variant(
 
     def time_it() -> Result:
         timings, others = _timed(large, rivals, repeats, bench)
-        how = {rival: call.how for rival, call in rivals.items() if isinstance(call, Tuned)}
+        how = {rival: call.how for rival, call in rivals.items() if isinstance(call, Tuned | Compiled) and call.how}
         return report.result(
             name, large, verdict, timings, bench.place, host_timings=others, time=_now(), how=how, **told
         )
 
     best, done = noise.narrowest(time_it, lambda result: result.width, runs)
-    return replace(best, runs=done)
+    return replace(best, runs=done, compiling=_compiling(small, large))
+
+
+def _compiling(*cases: gate.Case) -> dict[str, float]:
+    """Seconds that compiling took, by rival: on the input where it took longest. Where it was found done, nothing."""
+    found: dict[str, float] = {}
+    for name, call in (pair for case in cases for pair in case.rivals.items()):
+        if isinstance(call, Compiled) and call.seconds > FOUND_DONE:
+            found[name] = max(call.seconds, found.get(name, 0.0))
+    return found
 
 
 def _timed(

@@ -1,86 +1,78 @@
-"""How fast the ensemble is trained, and whether it matters how: python -m mpmjax.benchmarks.training [--cores N...].
+"""Whether it matters how members are trained, together or one by one: python -m mpmjax.benchmarks.training.
 
-Samples a second of `train_ensemble` as it is called, all steps of a member in one compiled program, against a loop of
-torch over the same autoencoder, loss and optimiser, eager and by torch.compile, interleaved: one member with several
-sizes of batches, then several members with the size that is the default. Compiling is not counted.
+How far members that are vmapped and the same ones trained one by one differ, in their weights after 25 steps and in the
+maps after all. How fast they are trained is the case `train` of mpmjax.benchmarks.run. One core: see DEADLOCK there.
 
-    --agreement   instead: how far members trained together (vmapped) and one by one differ, in their weights after 25
-                  steps and in the maps after all
-
-Exit status: 0 all was timed, 1 a gate was red, 2 usage.
+Exit status: 0 it was told, 2 usage.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from threadpoolctl import threadpool_limits
+import jax
+import numpy as np
 
-from . import clock, gate, machine, report, training_cases, ways
+from mpmjax.autoencoder.training import EVALUATE_EVERY, member_arrays, plan_members, train_ensemble
+from mpmjax.ops.lstm import Scorer
+from mpmjax.scoring.anomaly import residual_scale, surprise
+from mpmjax.scoring.latent import predicted, regress
 
-RESULTS = Path(__file__).parent / "results" / "cpu.jsonl"
+from . import machine
+from .network_cases import LAYERS
+from .training_cases import CONFIG, sample
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Time what a command line asks for; returns the exit status."""
+    """Compare what a command line asks for; returns the exit status."""
     options = _options(argv)
-    if options.agreement:
-        with machine.on_cores(1):
-            print(training_cases.agreement(options.seed, options.steps or 600))
-        return 0
-    if len(options.cores) > 1:
-        return ways.a_process_each("mpmjax.benchmarks.training", sys.argv[1:] if argv is None else argv, options.cores)
-    with machine.on_cores(options.cores[0]), threadpool_limits(limits=1):
-        return _timed(options)
+    with machine.on_cores(1):
+        print(agreement(options.seed, options.steps, options.members))
+    return 0
 
 
-def _timed(options: argparse.Namespace) -> int:
-    place = machine.describe()
-    sizes = [(1, batch) for batch in options.batches] + [(e, training_cases.BATCH) for e in options.members if e > 1]
-    steps, results, red = options.steps or 100, [], 0
-    for members, batch in sizes:
-        case = training_cases.training(members, batch, steps, options.seed, compiled=not options.no_compile)
-        verdict = gate.check(case)
-        if not verdict.passed:
-            print(f"RED training, {case.variant} (seed {options.seed}): {verdict}; not timed", file=sys.stderr)
-            red = 1
-            continue
-        results.append(_result(case, verdict, place, options))
-    if results:
-        report.append(options.results, results, place)
-        print(report.markdown(results, place))
-    return red
+def agreement(seed: int, steps: int, members: int) -> str:
+    """Members trained together and one by one: weights after the first evaluation, and maps after all steps.
+
+    To be called where JAX was not used before, on one core.
+    """
+    mu, rows, cols = sample(seed)
+    valid = np.ones(mu.shape, bool)
+    plan = plan_members(rows, cols, members, LAYERS, seed)
+    both = (False, True)
+    first = replace(CONFIG, steps=EVALUATE_EVERY)
+    early = [jax.tree.leaves(train_ensemble(mu, valid, plan, first, vmapped=way).params) for way in both]
+    apart = max(float(np.abs(one - other).max()) for one, other in zip(*early, strict=True))
+    full = replace(CONFIG, steps=steps)
+    maps = [_maps(member_arrays(train_ensemble(mu, valid, plan, full, vmapped=way), plan), mu) for way in both]
+    told = [f"{name} correlates at {np.corrcoef(maps[0][name], maps[1][name])[0, 1]:.6f}" for name in maps[0]]
+    return (
+        f"{members} members together and one by one (seed {seed}): weights differ by {apart:.1e} at most after "
+        f"{EVALUATE_EVERY} steps; after {steps} steps, by cell: {', '.join(told)}."
+    )
 
 
-def _result(
-    case: gate.Case, verdict: gate.Verdict, place: machine.Machine, options: argparse.Namespace
-) -> report.Result:
-    rivals = {name: call for name, call in case.rivals.items() if not isinstance(call, gate.Missing)}
-    unable = {name: call.reason for name, call in case.rivals.items() if isinstance(call, gate.Missing)}
-    timings = clock.interleaved({"op": case.op, **rivals}, options.repeats)
-    how = {name: call.how for name, call in rivals.items() if isinstance(call, ways.Tuned)}
-    now = datetime.now(tz=UTC).isoformat(timespec="seconds")
-    told = {"side": training_cases.SIDE, "seed": options.seed, "time": now, "unable": unable, "how": how}
-    return report.result("training", case, verdict, timings, place, **told)
+def _maps(arrays: Mapping[str, np.ndarray], mu: np.ndarray) -> dict[str, np.ndarray]:
+    """R and surprise of the sample's cells, means over the members."""
+    valid = np.ones(mu.T.shape, bool)
+    found = Scorer(arrays).reconstruct(np.ascontiguousarray(mu.T), valid)
+    unusual = surprise(found["e"], valid, *residual_scale(found["e"], valid))
+    said = predicted(found["z"], *regress(found["z"], mu.mean(axis=1)))
+    return {"R": said.mean(axis=0), "surprise": unusual.mean(axis=0)}
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m mpmjax.benchmarks.training", description="Time the training.")
-    parser.add_argument("--batches", type=int, nargs="*", default=[256, 512, 1024, 2048], help="of one member")
-    parser.add_argument("--members", type=int, nargs="*", default=[2, 4], help="trained beside each other")
-    parser.add_argument("--steps", type=int, help="of a visit (100), or of the agreement (600)")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds; two visits each (3)")
-    parser.add_argument("--cores", type=int, nargs="+", default=[1], help="each number in a process of its own (1)")
-    parser.add_argument("--no-compile", action="store_true", help="without torch.compile, half a minute a size")
-    parser.add_argument("--agreement", action="store_true")
+    parser = argparse.ArgumentParser(
+        prog="python -m mpmjax.benchmarks.training", description="Members trained together and one by one."
+    )
+    parser.add_argument("--steps", type=int, default=600, help="of the maps that are compared (600)")
+    parser.add_argument("--members", type=int, default=4, help="of the ensemble (4)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="JSON lines to append to")
     options = parser.parse_args(argv)
-    if min([*options.batches, *options.members, *options.cores, options.repeats, options.steps or 1]) < 1:
+    if min(options.steps, options.members) < 1:
         parser.error("numbers must be at least 1")
     return options
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
-from .clock import interleaved
+from .clock import interleaved, on_host
 
 Call = Callable[[], Any]
 
@@ -48,6 +48,33 @@ class Tuned:
         trials = {how: build(min(TRIAL * cores_here(), self._cells)) for how, build in self._ways.items()}
         timings = interleaved(trials, repeats=1)
         return min(timings, key=lambda how: min(timings[how].seconds))
+
+
+class Compiled:
+    """A call of what has to be compiled first: how long that takes is told, and is in no visit.
+
+    Args:
+        call: what is timed; `compile_it` is made before it is called first.
+        compile_it: compiles when it is first made. It is made twice: what the second one takes is not compiling.
+
+    Attributes:
+        seconds: of compiling alone; 0 before the first call.
+    """
+
+    def __init__(self, call: Call, compile_it: Call) -> None:
+        self._call, self._compile_it = call, compile_it
+        self.seconds, self._compiled = 0.0, False
+
+    @property
+    def how(self) -> str:
+        """What the call within chose."""
+        return self._call.how if isinstance(self._call, Tuned) else ""
+
+    def __call__(self) -> Any:
+        if not self._compiled:
+            first, second = on_host(self._compile_it), on_host(self._compile_it)
+            self.seconds, self._compiled = max(first - second, 0.0), True
+        return self._call()
 
 
 def side_by_side(calls: Sequence[Call], prepare: Callable[[], Any] | None = None) -> Call:
