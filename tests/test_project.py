@@ -215,5 +215,7 @@ def test_files_of_the_examples_are_there(path: Path) -> None:
         pytest.skip("MPMJAX_DATA is not set: the districts are not at hand")
     project = load_project(path)
     assert project.validate_ is not None
-    for source in (*(layer.source for layer in project.layers), project.validate_.occurrences):
+    made = {Path("stream_sediments.csv")}  # by the benchmark that draws the samples, beside a copy of the file
+    named = {layer.source for layer in project.layers if layer.source is not None} - made
+    for source in (*named, project.validate_.occurrences):
         assert project.path(source).is_file()

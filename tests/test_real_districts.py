@@ -90,11 +90,15 @@ def weights_table(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "layer",
-    ['role = "index"\ndirection = "high"', 'role = "distance"\nderive = "distance"\ndirection = "low"'],
-    ids=["raster", "vector"],
+    ("layer", "reason"),
+    [
+        ('role = "index"\ndirection = "high"', "is a table of samples"),
+        ('role = "distance"\nderive = "distance"\ndirection = "low"', "format that is read"),
+        ('role = "index"\nderive = "gridding"\nfield = "CONTRAST"\ndirection = "high"', "no columns named lon,lat"),
+    ],
+    ids=["raster", "vector", "samples"],
 )
-def test_a_table_made_from_the_labels_is_no_evidence(tmp_path: Path, layer: str) -> None:
+def test_a_table_made_from_the_labels_is_no_evidence(tmp_path: Path, layer: str, reason: str) -> None:
     """Whoever lets it in judges the deposits by the deposits."""
     table = weights_table(tmp_path).name
     lines = ["[project]", 'name = "leak"', "[grid]", 'crs = "EPSG:7845"', "resolution = 1000.0"]
@@ -105,5 +109,5 @@ def test_a_table_made_from_the_labels_is_no_evidence(tmp_path: Path, layer: str)
     said: Said = command_line("run", tmp_path / "project.toml", "-o", tmp_path / "out")
     assert said.status == 2
     assert "StratNo_CT.csv" in said.err
-    assert "format that is read" in said.err
+    assert reason in said.err
     assert not (tmp_path / "out").exists()

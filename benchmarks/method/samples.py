@@ -28,7 +28,7 @@ import rasterio
 from rasterio.warp import transform as reproject
 from scipy.stats import rankdata
 
-import mpmjax
+from mpmjax.pipeline import run
 from mpmjax.stream.reader import gdal_environment
 
 ELEMENTS = ("Li", "Be", "Sn", "W", "F", "Nb", "Bi", "B")
@@ -74,11 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("Set MPMJAX_DATA to the folder that holds nanling_li/.", file=sys.stderr)
         return 2
     surveys = [Survey(n, limit, method) for n in asked.samples for limit in asked.limits for method in asked.methods]
-    grids = mpmjax.run(_example("nanling_li"), asked.folder / "grids")
+    grids = run(_example("nanling_li"), asked.folder / "grids")
     rows = [_row("the grids themselves", grids, None, "")]
     for survey in surveys:
         project = write_survey(Path(data) / "nanling_li", asked.folder / survey.name, survey)
-        record = mpmjax.run(project, asked.folder / f"{survey.name}_run")
+        record = run(project, asked.folder / f"{survey.name}_run")
         what = f"{survey.samples} samples, {survey.limit:.0%} below detection, {survey.method}"
         alike = correlations(asked.folder / "grids", asked.folder / f"{survey.name}_run", Path(data) / "nanling_li")
         rows.append(_row(what, record, grids, alike))

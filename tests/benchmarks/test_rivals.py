@@ -23,7 +23,8 @@ def test_each_rival_computes_the_same_or_says_why_not(name: str) -> None:
     for case in CASES[name](np.random.default_rng(5), SIDE):
         able, unable, _ = gate.able_rivals(case)
         assert set(able) | set(unable) == set(case.rivals)
-        assert able, f"{name}, {case.variant}: {unable}"
+        missing = all("is not installed" in reason for reason in unable.values())
+        assert able or missing, f"{name}, {case.variant}: {unable}"
         wrong = [f"{rival}: {reason}" for rival, reason in unable.items() if "something else" in reason]
         assert not wrong, f"{name}, {case.variant}: {wrong}"
 
