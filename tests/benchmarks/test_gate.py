@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,13 +126,18 @@ def test_a_planted_error_turns_every_gate_red(name: str) -> None:
     """A thousandth of the value, and a thousandth where it is 0."""
     for case in cases.CASES[name](np.random.default_rng(3), 61):
         wanted = case.reference()
-        damaged = {key: off(value) for key, value in wanted.items()} if isinstance(wanted, dict) else off(wanted)
+        damaged = off(wanted)
         assert not case.judge(as_output(damaged, case) if name == "membership" else damaged, wanted).passed, (
             case.variant
         )
 
 
-def off(values: np.ndarray) -> np.ndarray:
+def off(values: Any) -> Any:
+    """An array, a list or a table of them."""
+    if isinstance(values, dict):
+        return {key: off(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [off(value) for value in values]
     return values * 1.001 + np.where(values == 0, 1e-3, 0.0)
 
 
